@@ -1,0 +1,282 @@
+//! What a transfer did: the legs it took, and why each better route was left.
+
+use std::fmt;
+use std::time::Duration;
+
+use arrayvec::ArrayVec;
+use rustix::io::Errno;
+
+use crate::error::{Operation, Side};
+use crate::route::Route;
+use crate::sys::errno;
+
+/// Legs and refusals are kept in place: a report costs no allocation, however long the transfer.
+/// A flow that changes its route more often adds to the last leg of the same route instead.
+const LEGS: usize = 8;
+const REFUSALS: usize = 12;
+
+/// A stretch of a transfer that went one way.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Leg {
+    /// The way that it went.
+    pub route: Route,
+    /// Bytes given to the sink on it, holes included.
+    pub bytes: u64,
+    /// Bytes of `bytes` that were holes, for which nothing had to be moved.
+    pub holes: u64,
+}
+
+/// Why a route was not taken, or not to the end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Reason {
+    /// The kernel refused the call.
+    Errno {
+        /// The call.
+        operation: Operation,
+        /// The kernel's answer.
+        errno: Errno,
+    },
+    /// The policy or `FDFLOW_DENY` forbids it.
+    Denied,
+    /// The end on this side offers no descriptor.
+    NoDescriptor(Side),
+    /// The call moved nothing although the source had bytes left.
+    ZeroBeforeEnd(Operation),
+    /// [`Stability::Snapshot`](crate::Stability::Snapshot): the route passes references on.
+    PassesReferences,
+    /// [`Sparse::Always`](crate::Sparse::Always): zeros have to be looked for in user space.
+    ZerosUnseen,
+    /// [`Sparse::Never`](crate::Sparse::Never): the route may leave blocks unwritten.
+    MayLeaveHoles,
+    /// The call cannot write at an explicit sink offset.
+    NoSinkOffset,
+    /// Fewer bytes than the route's own cost is worth.
+    Small,
+    /// The call would block although both ends are ready.
+    Stuck(Operation),
+}
+
+impl Reason {
+    /// The kernel's answer, where it was one.
+    #[must_use]
+    pub fn errno(&self) -> Option<Errno> {
+        match self {
+            Self::Errno { errno, .. } => Some(*errno),
+            _ => None,
+        }
+    }
+
+    /// The answer's name, such as `EINVAL`.
+    #[must_use]
+    pub fn errno_name(&self) -> Option<&'static str> {
+        self.errno().map(errno::name)
+    }
+}
+
+impl fmt::Display for Reason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Errno { operation, errno } => {
+                write!(f, "{operation}: {} ({})", errno::name(*errno), errno::meaning(*errno))
+            }
+            Self::Denied => f.write_str("denied by policy"),
+            Self::NoDescriptor(side) => write!(f, "the {side} offers no descriptor"),
+            Self::ZeroBeforeEnd(operation) => {
+                write!(f, "{operation}: moved nothing although the source had bytes left")
+            }
+            Self::PassesReferences => {
+                f.write_str("passes references on, and a snapshot was asked for")
+            }
+            Self::ZerosUnseen => f.write_str("cannot look for zeros to turn into holes"),
+            Self::MayLeaveHoles => {
+                f.write_str("may leave blocks unwritten, and none was to be left")
+            }
+            Self::NoSinkOffset => f.write_str("cannot write at an explicit offset"),
+            Self::Small => f.write_str("too few bytes to be worth it"),
+            Self::Stuck(operation) => {
+                write!(f, "{operation}: would block although both ends are ready")
+            }
+        }
+    }
+}
+
+/// A route that was left, and why.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Refusal {
+    /// The route.
+    pub route: Route,
+    /// Why it was left.
+    pub reason: Reason,
+}
+
+impl Refusal {
+    /// `route` was left for `reason`.
+    #[must_use]
+    pub fn new(route: Route, reason: Reason) -> Self {
+        Self { route, reason }
+    }
+}
+
+/// What a transfer did.
+///
+/// `Display` writes a line per leg and per refusal; with the feature `serde` it serializes as
+/// `{"bytes", "legs": [{"route", "bytes", "holes"}], "refused": [{"route", "reason", "errno"}], "seconds"}`.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Report {
+    legs: ArrayVec<Leg, LEGS>,
+    refused: ArrayVec<Refusal, REFUSALS>,
+    pub(crate) elapsed: Duration,
+}
+
+impl Report {
+    /// Bytes given to the sink: the sum of the legs.
+    #[must_use]
+    pub fn bytes(&self) -> u64 {
+        self.legs.iter().map(|leg| leg.bytes).sum()
+    }
+
+    /// The legs in the order in which they were taken. None where nothing was moved.
+    #[must_use]
+    pub fn legs(&self) -> &[Leg] {
+        &self.legs
+    }
+
+    /// The routes that were left, each with its reason, in the order in which it happened.
+    #[must_use]
+    pub fn refused(&self) -> &[Refusal] {
+        &self.refused
+    }
+
+    /// Time spent in the transfer's runs.
+    #[must_use]
+    pub fn elapsed(&self) -> Duration {
+        self.elapsed
+    }
+
+    /// Bytes that went by `route`.
+    #[must_use]
+    pub fn bytes_by(&self, route: Route) -> u64 {
+        self.legs.iter().filter(|leg| leg.route == route).map(|leg| leg.bytes).sum()
+    }
+
+    pub(crate) fn add(&mut self, route: Route, bytes: u64, holes: u64) {
+        if bytes == 0 {
+            return;
+        }
+        let last = self.legs.last().is_some_and(|leg| leg.route == route);
+        if !last && !self.legs.is_full() {
+            self.legs.push(Leg { route, bytes, holes });
+            return;
+        }
+        let same = self.legs.iter().rposition(|leg| leg.route == route);
+        let at = same.unwrap_or(self.legs.len() - 1);
+        self.legs[at].bytes += bytes;
+        self.legs[at].holes += holes;
+    }
+
+    pub(crate) fn refuse(&mut self, refusal: Refusal) {
+        if self.refused.contains(&refusal) || self.refused.is_full() {
+            return;
+        }
+        self.refused.push(refusal);
+    }
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let seconds = self.elapsed.as_secs_f64();
+        write!(f, "{} bytes in {seconds:.3} s", self.bytes())?;
+        for leg in &self.legs {
+            write!(f, "\n  {:<15} {} bytes", leg.route, leg.bytes)?;
+            if leg.holes > 0 {
+                write!(f, ", {} of them holes", leg.holes)?;
+            }
+        }
+        for refusal in &self.refused {
+            write!(f, "\n  not {:<11} {}", refusal.route, refusal.reason)?;
+        }
+        Ok(())
+    }
+}
+
+#[cfg(feature = "serde")]
+mod json {
+    use serde::ser::{Serialize, SerializeStruct, Serializer};
+
+    use super::{Leg, Refusal, Report};
+
+    impl Serialize for Leg {
+        fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+            let mut map = to.serialize_struct("Leg", 3)?;
+            map.serialize_field("route", self.route.name())?;
+            map.serialize_field("bytes", &self.bytes)?;
+            map.serialize_field("holes", &self.holes)?;
+            map.end()
+        }
+    }
+
+    impl Serialize for Refusal {
+        fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+            let mut map = to.serialize_struct("Refusal", 3)?;
+            map.serialize_field("route", self.route.name())?;
+            map.serialize_field("reason", &self.reason.to_string())?;
+            map.serialize_field("errno", &self.reason.errno_name())?;
+            map.end()
+        }
+    }
+
+    impl Serialize for Report {
+        fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+            let mut map = to.serialize_struct("Report", 4)?;
+            map.serialize_field("bytes", &self.bytes())?;
+            map.serialize_field("legs", self.legs())?;
+            map.serialize_field("refused", self.refused())?;
+            map.serialize_field("seconds", &self.elapsed.as_secs_f64())?;
+            map.end()
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn legs_add_up_to_the_total_however_often_the_route_changes() {
+        let mut report = Report::default();
+        for round in 0..100 {
+            report.add(Route::ReadWrite, 1 + round, 0);
+            report.add(Route::Splice, 2, 0);
+        }
+        assert_eq!(report.bytes(), (0..100).map(|round| 3 + round).sum::<u64>());
+        assert_eq!(report.bytes_by(Route::Splice), 200);
+        assert_eq!(report.legs().len(), LEGS);
+    }
+
+    #[test]
+    fn the_same_refusal_is_told_once() {
+        let mut report = Report::default();
+        let refusal = Refusal::new(Route::Sendfile, Reason::Denied);
+        report.refuse(refusal);
+        report.refuse(refusal);
+        assert_eq!(report.refused(), [refusal]);
+    }
+
+    #[test]
+    fn it_reads_well() {
+        let mut report = Report::default();
+        let errno = Errno::XDEV;
+        let reason = Reason::Errno { operation: Operation::CopyFileRange, errno };
+        report.refuse(Refusal::new(Route::CopyFileRange, reason));
+        report.add(Route::ReadWrite, 4096, 1024);
+        report.elapsed = Duration::from_millis(1500);
+        assert_eq!(
+            report.to_string(),
+            "4096 bytes in 1.500 s\n  read_write      4096 bytes, 1024 of them holes\n  \
+             not copy_file_range copy_file_range: EXDEV (Invalid cross-device link)"
+        );
+    }
+}

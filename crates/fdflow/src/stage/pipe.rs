@@ -1,0 +1,88 @@
+//! A stage in the kernel: a private pipe.
+
+use std::os::fd::AsFd;
+
+use super::pool;
+use crate::endpoint::Kind;
+use crate::sys::errno::uninterrupted;
+use crate::sys::{End, Kernel, NewPipe, Result};
+
+/// What a stage's pipe should hold: the most that an unprivileged process may ask for.
+const CAPACITY: usize = 1 << 20;
+
+/// A private pipe and the count of the bytes in it.
+///
+/// Dropped empty, it goes back to the pool; dropped with bytes in it, it is closed, so that they
+/// can never reach another transfer.
+#[derive(Debug)]
+pub(crate) struct PipeStage {
+    pipe: Option<NewPipe>,
+    len: u64,
+}
+
+impl PipeStage {
+    /// A pooled pipe or a new one.
+    pub(crate) fn open<K: Kernel>(kernel: &K) -> Result<Self> {
+        let pipe = kernel.pipe(CAPACITY)?;
+        Ok(Self { pipe: Some(pipe), len: 0 })
+    }
+
+    pub(crate) fn len(&self) -> u64 {
+        self.len
+    }
+
+    pub(crate) fn capacity(&self) -> usize {
+        self.pipe.as_ref().map_or(0, |pipe| pipe.capacity)
+    }
+
+    /// The end to splice into.
+    pub(crate) fn writer(&self) -> Option<End<'_>> {
+        self.pipe.as_ref().map(|pipe| end(&pipe.writer))
+    }
+
+    /// The end to splice out of.
+    pub(crate) fn reader(&self) -> Option<End<'_>> {
+        self.pipe.as_ref().map(|pipe| end(&pipe.reader))
+    }
+
+    pub(crate) fn filled(&mut self, n: u64) {
+        self.len += n;
+    }
+
+    pub(crate) fn drained(&mut self, n: u64) {
+        self.len = self.len.saturating_sub(n);
+    }
+
+    /// Appends what the pipe holds to `bytes` and forgets the pipe.
+    pub(crate) fn take_into<K: Kernel>(mut self, kernel: &K, bytes: &mut Vec<u8>) {
+        let mut block = [0; 4096];
+        while self.len > 0
+            && let Some(reader) = self.reader()
+        {
+            // The bytes are there and nobody else knows the pipe: it can only run dry.
+            let wanted = block.len().min(usize::try_from(self.len).unwrap_or(usize::MAX));
+            match uninterrupted(|| kernel.read(reader, &mut block[..wanted])) {
+                Ok(n @ 1..) => {
+                    bytes.extend_from_slice(&block[..n]);
+                    self.drained(n as u64);
+                }
+                _ => return,
+            }
+        }
+    }
+}
+
+fn end(fd: &impl AsFd) -> End<'_> {
+    End { fd: fd.as_fd(), kind: Kind::Pipe, at: None, nowait: true }
+}
+
+impl Drop for PipeStage {
+    fn drop(&mut self) {
+        if self.len == 0
+            && let Some(pipe) = self.pipe.take()
+            && pipe.reusable
+        {
+            pool::give(pipe);
+        }
+    }
+}

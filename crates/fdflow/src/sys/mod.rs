@@ -1,0 +1,206 @@
+//! The contract between engines and the operating system.
+//!
+//! A backend makes one system call per method and returns what it returned: it never waits where
+//! it was told not to, never retries and never decides. What an errno means stands in
+//! [`errno`]. `linux` has every call; `portable` has only `read` and `write` and is built and
+//! tested on Linux too (`--cfg fdflow_portable`), so that it cannot rot; `scripted` answers from
+//! a script.
+
+use std::os::fd::{BorrowedFd, OwnedFd};
+use std::time::Duration;
+
+use rustix::io::Errno;
+
+use crate::endpoint::{Kind, Traits};
+
+pub mod errno;
+#[cfg(all(target_os = "linux", not(fdflow_portable)))]
+mod linux;
+#[cfg(not(all(target_os = "linux", not(fdflow_portable))))]
+mod portable;
+#[cfg(any(test, feature = "scripted"))]
+pub mod scripted;
+pub(crate) mod sigpipe;
+mod unix;
+
+#[cfg(all(target_os = "linux", not(fdflow_portable)))]
+pub use linux::System;
+#[cfg(not(all(target_os = "linux", not(fdflow_portable))))]
+pub use portable::System;
+
+/// What a call returned.
+pub type Result<T> = core::result::Result<T, Errno>;
+
+/// One end of a call.
+#[derive(Debug, Clone, Copy)]
+pub struct End<'fd> {
+    /// The descriptor.
+    pub fd: BorrowedFd<'fd>,
+    /// What it is.
+    pub kind: Kind,
+    /// An explicit offset; `None`: the descriptor's own position, advanced.
+    pub at: Option<u64>,
+    /// Answer `EAGAIN` rather than wait, as far as the call can be told so.
+    pub nowait: bool,
+}
+
+/// A pipe made for a stage, both ends close-on-exec and non-blocking.
+#[derive(Debug)]
+pub struct NewPipe {
+    /// The end that bytes come out of.
+    pub reader: OwnedFd,
+    /// The end that bytes go into.
+    pub writer: OwnedFd,
+    /// The capacity that was got, in bytes.
+    pub capacity: usize,
+    /// Whether it may be kept for another transfer once it is empty.
+    pub reusable: bool,
+}
+
+/// What lies at an offset of a file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Extent {
+    /// Whether it is a hole.
+    pub hole: bool,
+    /// Where it ends.
+    pub end: u64,
+}
+
+/// What a poll waits for.
+#[derive(Debug, Clone, Copy)]
+pub struct Interest<'fd> {
+    /// The descriptor.
+    pub fd: BorrowedFd<'fd>,
+    /// Readable (`true`) or writable.
+    pub readable: bool,
+}
+
+/// The system calls that engines and drivers make.
+///
+/// Every method but the first five may be left out: it then answers as a kernel without the
+/// call does.
+#[allow(unused_variables, reason = "the defaults of a contract name what they do not use")]
+pub trait Kernel {
+    /// What a descriptor is.
+    fn traits(&self, fd: BorrowedFd<'_>) -> Result<Traits>;
+
+    /// `read`, `pread` or `recv`.
+    fn read(&self, from: End<'_>, buffer: &mut [u8]) -> Result<usize>;
+
+    /// `write`, `pwrite` or `send`, never with a signal.
+    fn write(&self, to: End<'_>, bytes: &[u8]) -> Result<usize>;
+
+    /// Waits until one of `interests` is ready or `timeout` has passed: a bit for each that is
+    /// ready, the first the lowest.
+    fn poll(&self, interests: &[Interest<'_>], timeout: Option<Duration>) -> Result<u32>;
+
+    /// The length of a regular file.
+    fn length(&self, file: BorrowedFd<'_>) -> Result<u64>;
+
+    /// A new pipe of about `capacity` bytes; a smaller one where the system has no more to give.
+    fn pipe(&self, capacity: usize) -> Result<NewPipe> {
+        Err(Errno::NOSYS)
+    }
+
+    /// `sendfile`; the sink's `at` is not used.
+    fn sendfile(&self, from: End<'_>, to: End<'_>, n: usize) -> Result<usize> {
+        Err(Errno::NOSYS)
+    }
+
+    /// `splice`.
+    fn splice(&self, from: End<'_>, to: End<'_>, n: usize) -> Result<usize> {
+        Err(Errno::NOSYS)
+    }
+
+    /// `copy_file_range`.
+    fn copy_file_range(&self, from: End<'_>, to: End<'_>, n: usize) -> Result<usize> {
+        Err(Errno::NOSYS)
+    }
+
+    /// `ioctl(FICLONERANGE)` of exactly `n` bytes; both ends need an offset.
+    fn clone_range(&self, from: End<'_>, to: End<'_>, n: u64) -> Result<()> {
+        Err(Errno::NOSYS)
+    }
+
+    /// What lies at `at` in `file`; the position is where it was afterwards.
+    fn extent(&self, file: BorrowedFd<'_>, at: u64) -> Result<Extent> {
+        Err(Errno::NOSYS)
+    }
+
+    /// Moves the position of `file`.
+    fn set_position(&self, file: BorrowedFd<'_>, to: u64) -> Result<()> {
+        Err(Errno::NOSYS)
+    }
+
+    /// Grows `file` to `length`.
+    fn set_length(&self, file: BorrowedFd<'_>, length: u64) -> Result<()> {
+        Err(Errno::NOSYS)
+    }
+
+    /// Turns `n` bytes at `at` into a hole, within the length that the file has.
+    fn punch_hole(&self, file: BorrowedFd<'_>, at: u64, n: u64) -> Result<()> {
+        Err(Errno::NOSYS)
+    }
+
+    /// A second description of the same file, read-only, with a position of its own.
+    fn reopen(&self, file: BorrowedFd<'_>) -> Result<OwnedFd> {
+        Err(Errno::NOSYS)
+    }
+
+    /// How many bytes a blocking sink that poll called writable takes for certain without
+    /// blocking.
+    fn room(&self, to: End<'_>) -> Result<usize> {
+        Ok(4096)
+    }
+}
+
+impl<K: Kernel + ?Sized> Kernel for &K {
+    fn traits(&self, fd: BorrowedFd<'_>) -> Result<Traits> {
+        (**self).traits(fd)
+    }
+    fn read(&self, from: End<'_>, buffer: &mut [u8]) -> Result<usize> {
+        (**self).read(from, buffer)
+    }
+    fn write(&self, to: End<'_>, bytes: &[u8]) -> Result<usize> {
+        (**self).write(to, bytes)
+    }
+    fn poll(&self, interests: &[Interest<'_>], timeout: Option<Duration>) -> Result<u32> {
+        (**self).poll(interests, timeout)
+    }
+    fn length(&self, file: BorrowedFd<'_>) -> Result<u64> {
+        (**self).length(file)
+    }
+    fn pipe(&self, capacity: usize) -> Result<NewPipe> {
+        (**self).pipe(capacity)
+    }
+    fn sendfile(&self, from: End<'_>, to: End<'_>, n: usize) -> Result<usize> {
+        (**self).sendfile(from, to, n)
+    }
+    fn splice(&self, from: End<'_>, to: End<'_>, n: usize) -> Result<usize> {
+        (**self).splice(from, to, n)
+    }
+    fn copy_file_range(&self, from: End<'_>, to: End<'_>, n: usize) -> Result<usize> {
+        (**self).copy_file_range(from, to, n)
+    }
+    fn clone_range(&self, from: End<'_>, to: End<'_>, n: u64) -> Result<()> {
+        (**self).clone_range(from, to, n)
+    }
+    fn extent(&self, file: BorrowedFd<'_>, at: u64) -> Result<Extent> {
+        (**self).extent(file, at)
+    }
+    fn set_position(&self, file: BorrowedFd<'_>, to: u64) -> Result<()> {
+        (**self).set_position(file, to)
+    }
+    fn set_length(&self, file: BorrowedFd<'_>, length: u64) -> Result<()> {
+        (**self).set_length(file, length)
+    }
+    fn punch_hole(&self, file: BorrowedFd<'_>, at: u64, n: u64) -> Result<()> {
+        (**self).punch_hole(file, at, n)
+    }
+    fn reopen(&self, file: BorrowedFd<'_>) -> Result<OwnedFd> {
+        (**self).reopen(file)
+    }
+    fn room(&self, to: End<'_>) -> Result<usize> {
+        (**self).room(to)
+    }
+}

@@ -1,0 +1,492 @@
+//! A transfer: the engine, the ledger, the ways that are left. The only place that falls back.
+
+use std::fmt;
+use std::io;
+
+use crate::endpoint::Endpoint;
+use crate::engine::extents::Extents;
+use crate::engine::{self, Ends, Progress, Stop, direct, relay};
+use crate::error::{Fault, Operation, Side, TransferError};
+use crate::fit;
+use crate::ledger::Ledger;
+use crate::pace::Pace;
+use crate::plan::{Plan, Way, plan};
+use crate::policy::Policy;
+use crate::report::{Reason, Refusal, Report};
+use crate::route::Route;
+use crate::run::{Cancel, Observer};
+use crate::source::{Buffered, Sink, Source};
+use crate::stage::Stage;
+use crate::sys::errno::{Verdict, verdict};
+use crate::sys::{Kernel, System};
+
+/// The scratch buffer of a flow between sockets.
+const MESSAGE_BUFFER: usize = 64 << 10;
+/// The buffer of a transfer that goes through user space for good.
+const BULK_BUFFER: usize = 256 << 10;
+/// So many waits without a byte between them and a one-call splice is given up: both ends are
+/// ready and it would block all the same.
+const FRUITLESS_WAITS: u32 = 32;
+/// What is read to find out whether the source has ended.
+const RULING_READ: usize = 1024;
+
+/// Moves bytes from a source to a sink by the best route, and can be stopped and gone on with.
+///
+/// [`copy`](crate::copy) is the short way; a `Transfer` is for limits, offsets, progress,
+/// cancelling and for going on after an error. Its options are methods that return it.
+///
+/// * **Blocking.** [`run`](Self::run) blocks until the source ends or the limit is reached, on
+///   blocking and non-blocking descriptors alike. Flags of the descriptors are never changed.
+/// * **Offsets.** Without an offset the descriptor's own position is used and advanced, as by
+///   `read(2)`. With one, the position is left alone.
+/// * **Aliasing.** Source and sink may be the same file only with a limit and ranges apart.
+///   With [`Stability::Live`](crate::Stability::Live), the default, what is written to a source file
+///   while its bytes are on their way may show at the receiver.
+/// * **Errors.** Nothing is lost: what was taken and not given stays in the transfer, another
+///   `run` goes on with it, [`into_parts`](Self::into_parts) hands it out.
+///
+/// ```
+/// use fdflow::Transfer;
+/// # let dir = tempfile::tempdir()?;
+/// # std::fs::write(dir.path().join("from"), "0123456789")?;
+/// # let from = std::fs::File::open(dir.path().join("from"))?;
+/// let (reader, writer) = std::io::pipe()?;
+/// let report = Transfer::new(&from, writer).source_offset(2).limit(5).run()?;
+/// assert_eq!(report.bytes(), 5);
+/// # assert_eq!(std::io::read_to_string(reader)?, "23456");
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+pub struct Transfer<S, D, K = System> {
+    pub(crate) kernel: K,
+    pub(crate) source: S,
+    pub(crate) sink: D,
+    pub(crate) policy: Policy,
+    pub(crate) offsets: (Option<u64>, Option<u64>),
+    pub(crate) observer: Option<Observer>,
+    pub(crate) cancel: Option<Cancel>,
+    pub(crate) report: Report,
+    pub(crate) ledger: Ledger,
+    joint: Option<Joint>,
+    stage: Stage,
+    extents: Extents,
+    pace: Pace,
+    /// What a run has still to ask of the two ends before bytes are moved.
+    preliminaries: Preliminaries,
+    /// Waits since the last byte.
+    fruitless: u32,
+    /// Whether the present way has not moved a byte yet.
+    fresh: bool,
+    /// The route of the latest byte.
+    route: Route,
+}
+
+/// The two ends, looked at, and what was planned for them.
+#[derive(Debug)]
+struct Joint {
+    from: Endpoint,
+    to: Endpoint,
+    plan: Plan,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Preliminaries {
+    Flush,
+    Head,
+    Done,
+}
+
+/// What one [`Transfer::step`] did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Step {
+    /// So many bytes were given to the sink; 0 where they were only taken from the source.
+    Moved(u64),
+    /// Nothing can be done until this end is ready.
+    Wait(Side),
+    /// The source has ended, or the limit is reached, and the sink has everything.
+    Finished,
+}
+
+/// A transfer taken apart.
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct Parts<S, D> {
+    /// The source.
+    pub source: S,
+    /// The sink.
+    pub sink: D,
+    /// Bytes taken from the source and not given to the sink, in order.
+    pub undelivered: Vec<u8>,
+    /// What had been done.
+    pub report: Report,
+}
+
+impl<S, D, K> fmt::Debug for Transfer<S, D, K> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Transfer")
+            .field("policy", &self.policy)
+            .field("ledger", &self.ledger)
+            .field("report", &self.report)
+            .finish_non_exhaustive()
+    }
+}
+
+impl<S: Source, D: Sink, K: Kernel> Transfer<S, D, K> {
+    pub(crate) fn with(kernel: K, source: S, sink: D) -> Self {
+        Self {
+            kernel,
+            source,
+            sink,
+            policy: Policy::default(),
+            offsets: (None, None),
+            observer: None,
+            cancel: None,
+            report: Report::default(),
+            ledger: Ledger::default(),
+            joint: None,
+            stage: Stage::default(),
+            extents: Extents::default(),
+            pace: Pace::default(),
+            preliminaries: Preliminaries::Flush,
+            fruitless: 0,
+            fresh: true,
+            route: Route::ReadWrite,
+        }
+    }
+
+    /// What has been done so far.
+    #[must_use]
+    pub fn report(&self) -> &Report {
+        &self.report
+    }
+
+    /// Where the bytes are: taken, staged, given.
+    #[must_use]
+    pub fn ledger(&self) -> Ledger {
+        self.ledger
+    }
+
+    /// Gives the ends back, with what was taken from the one and not given to the other.
+    #[must_use]
+    pub fn into_parts(mut self) -> Parts<S, D> {
+        let undelivered = self.take_undelivered();
+        let Self { source, sink, report, .. } = self;
+        Parts { source, sink, undelivered, report }
+    }
+
+    pub(crate) fn take_undelivered(&mut self) -> Vec<u8> {
+        self.stage.take(&self.kernel)
+    }
+
+    /// Makes at most one call that moves bytes. For drivers: [`run`](Self::run) is this in a loop
+    /// with poll.
+    ///
+    /// # Errors
+    ///
+    /// As for [`run`](Self::run).
+    pub fn step(&mut self) -> Result<Step, TransferError> {
+        self.advance_once().map_err(|fault| self.failed(fault))
+    }
+
+    pub(crate) fn advance_once(&mut self) -> Result<Step, Fault> {
+        let result = self.try_step();
+        if let Ok(Step::Wait(_)) = result {
+            self.fruitless = self.fruitless.saturating_add(1);
+        } else {
+            self.fruitless = 0;
+        }
+        result
+    }
+
+    /// Tells that poll has called this end ready.
+    pub(crate) fn mark_ready(&mut self, side: Side) {
+        if let Some(joint) = &mut self.joint {
+            match side {
+                Side::Source => joint.from.ready = true,
+                Side::Sink => joint.to.ready = true,
+            }
+        }
+    }
+
+    /// A new run begins: ends are asked for their buffered bytes again.
+    pub(crate) fn begin_run(&mut self) {
+        self.preliminaries = Preliminaries::Flush;
+        self.fruitless = 0;
+    }
+
+    pub(crate) fn route(&self) -> Route {
+        self.route
+    }
+
+    pub(crate) fn fruitless(&self) -> u32 {
+        self.fruitless
+    }
+
+    pub(crate) fn failed(&self, fault: Fault) -> TransferError {
+        TransferError::new(fault, self.ledger.staged(), self.report.clone())
+    }
+
+    fn try_step(&mut self) -> Result<Step, Fault> {
+        if self.preliminaries == Preliminaries::Flush {
+            match self.sink.flush() {
+                Ok(()) => self.preliminaries = Preliminaries::Head,
+                Err(cause) if cause.kind() == io::ErrorKind::WouldBlock => {
+                    return Ok(Step::Wait(Side::Sink));
+                }
+                Err(cause) => return Err(Fault::new(Operation::Flush, Side::Sink, cause)),
+            }
+        }
+        self.join()?;
+        if self.ledger.staged() > 0 {
+            return self.drain();
+        }
+        if self.left_to_take() == 0 {
+            return Ok(self.finished());
+        }
+        if self.preliminaries == Preliminaries::Head {
+            // An explicit offset is about the file, not about what was read ahead of it.
+            if self.source.may_buffer() && self.offsets.0.is_none() {
+                return self.take_head();
+            }
+            self.preliminaries = Preliminaries::Done;
+        }
+        self.advance()
+    }
+
+    /// Looks at both ends and plans, once.
+    fn join(&mut self) -> Result<(), Fault> {
+        if self.joint.is_some() {
+            return Ok(());
+        }
+        let (at, to_at) = self.offsets;
+        let from = Endpoint::probe(&self.kernel, self.source.descriptor(), at)
+            .map_err(|errno| Fault::new(Operation::Probe, Side::Source, errno))?;
+        let to = Endpoint::probe(&self.kernel, self.sink.descriptor(), to_at)
+            .map_err(|errno| Fault::new(Operation::Probe, Side::Sink, errno))?;
+        fit::check(&from, &to, &self.policy)?;
+        let there = from.traits.length.zip(from.origin).map(|(end, at)| end.saturating_sub(at));
+        let known = there.map(|there| there.min(self.left_to_take()));
+        let plan = plan(&from, &to, &self.policy, known);
+        plan.refused.iter().for_each(|refusal| self.report.refuse(*refusal));
+        self.joint = Some(Joint { from, to, plan });
+        self.gate();
+        Ok(())
+    }
+
+    /// Decides which ends have to be polled before calls on them: those that block, if somebody
+    /// may want to interrupt the wait.
+    pub(crate) fn gate(&mut self) {
+        let interruptible = self.cancel.is_some() || self.policy.idle_timeout.is_some();
+        let Some(Joint { from, to, .. }) = &mut self.joint else { return };
+        for end in [from, to] {
+            end.gated = interruptible && !end.traits.nonblocking && end.traits.kind.waits();
+        }
+    }
+
+    fn left_to_take(&self) -> u64 {
+        let taken = self.ledger.taken();
+        let own = self.policy.limit.map_or(u64::MAX, |limit| limit.saturating_sub(taken));
+        self.source.limit().map_or(own, |theirs| theirs.min(own))
+    }
+
+    /// The way to take bytes by, at the present pace.
+    fn way(&self) -> Option<Way> {
+        let plan = &self.joint.as_ref()?.plan;
+        if plan.paced && !self.pace.is_stream() {
+            return Some(Way::ReadWrite);
+        }
+        plan.ways.first().copied()
+    }
+
+    fn is_paced(&self) -> bool {
+        self.joint.as_ref().is_some_and(|joint| joint.plan.paced)
+    }
+
+    fn buffer_size(&self) -> usize {
+        if self.is_paced() { MESSAGE_BUFFER } else { BULK_BUFFER }
+    }
+
+    /// What the source has read ahead goes into the buffer, to be written first.
+    fn take_head(&mut self) -> Result<Step, Fault> {
+        let (most, size) = (self.left_to_take(), self.buffer_size());
+        let space = self.stage.buffer.space(size);
+        let most = space.len().min(usize::try_from(most).unwrap_or(usize::MAX));
+        let ahead = match self.source.read_buffered(&mut space[..most]) {
+            Ok(ahead) => ahead,
+            Err(cause) if cause.kind() == io::ErrorKind::Interrupted => return Ok(Step::Moved(0)),
+            Err(cause) if cause.kind() == io::ErrorKind::WouldBlock => Buffered::default(),
+            Err(cause) => return Err(Fault::new(Operation::Buffered, Side::Source, cause)),
+        };
+        if !ahead.more {
+            self.preliminaries = Preliminaries::Done;
+        }
+        if let Err(imbalance) = self.ledger.fill(ahead.n as u64, most as u64) {
+            let cause = io::Error::new(io::ErrorKind::InvalidData, imbalance);
+            return Err(Fault::new(Operation::Buffered, Side::Source, cause));
+        }
+        self.stage.buffer.filled(ahead.n);
+        if let Some(joint) = &mut self.joint {
+            joint.from.read_ahead(ahead.n as u64);
+        }
+        Ok(Step::Moved(0))
+    }
+
+    /// Lends the two ends to an engine.
+    fn lend<T>(
+        &mut self,
+        work: impl FnOnce(&mut Ends<'_, K>, &mut Stage, &mut Extents) -> T,
+    ) -> Option<T> {
+        let Joint { from, to, .. } = self.joint.as_mut()?;
+        let mut ends = Ends {
+            kernel: &self.kernel,
+            policy: &self.policy,
+            source: &mut self.source,
+            sink: &mut self.sink,
+            from,
+            to,
+            ledger: &mut self.ledger,
+        };
+        Some(work(&mut ends, &mut self.stage, &mut self.extents))
+    }
+
+    /// Brings staged bytes nearer to the sink: the buffer's first, then the pipe's. Those of a
+    /// pipe whose route was left pass through the buffer.
+    fn drain(&mut self) -> Result<Step, Fault> {
+        let size = self.buffer_size();
+        let splicing = self
+            .joint
+            .as_ref()
+            .is_some_and(|joint| joint.plan.ways.first() == Some(&Way::SpliceStaged));
+        if !self.stage.buffer.bytes().is_empty() {
+            let step = self.lend(|ends, stage, _| relay::drain_buffer(ends, stage));
+            return self.settle(Way::ReadWrite, step);
+        }
+        if splicing {
+            let step = self.lend(|ends, stage, _| {
+                stage.pipe.as_mut().map(|pipe| relay::drain_pipe(ends, pipe))
+            });
+            return self.settle(Way::SpliceStaged, step.flatten());
+        }
+        match self.lend(|ends, stage, _| relay::unload(ends, stage, size)) {
+            Some(Err(stop)) => self.stopped(Way::ReadWrite, stop),
+            _ => Ok(Step::Moved(0)),
+        }
+    }
+
+    /// Takes more bytes from the source, by the best way that is left.
+    fn advance(&mut self) -> Result<Step, Fault> {
+        let Some(way) = self.way() else { return Err(self.no_route()) };
+        if way == Way::ReadWrite {
+            self.stage.detach_pipe();
+        }
+        let (want, size) = (self.left_to_take(), self.buffer_size());
+        let step = self.lend(|ends, stage, extents| match way {
+            Way::Reflink => direct::reflink(ends, want),
+            Way::CopyFileRange => direct::copy_file_range(ends, extents, want),
+            Way::Sendfile => direct::sendfile(ends, want),
+            Way::Splice => direct::splice(ends, want),
+            Way::SpliceStaged => relay::fill_pipe(ends, stage, extents, want),
+            Way::ReadWrite => relay::fill_buffer(ends, stage, extents, size, want),
+        });
+        self.settle(way, step)
+    }
+
+    /// Enters what a step did, and decides what follows from it.
+    fn settle(&mut self, way: Way, step: Option<engine::Step>) -> Result<Step, Fault> {
+        match step {
+            Some(Ok(Progress::Given { bytes, holes })) => {
+                self.report.add(way.route(), bytes, holes);
+                self.route = way.route();
+                self.fresh = false;
+                Ok(Step::Moved(bytes))
+            }
+            Some(Ok(Progress::Staged(n))) => {
+                self.fresh = false;
+                self.pace.saw(n);
+                Ok(Step::Moved(0))
+            }
+            Some(Ok(Progress::Ended { .. })) if way == Way::ReadWrite => Ok(self.finished()),
+            Some(Ok(Progress::Ended { operation, asked })) => self.rule_end(way, operation, asked),
+            Some(Err(stop)) => self.stopped(way, stop),
+            None => Err(self.no_route()),
+        }
+    }
+
+    fn finished(&mut self) -> Step {
+        self.stage.detach_pipe();
+        Step::Finished
+    }
+
+    /// A route other than `read` found nothing more. Only `read` can say that this is the end:
+    /// `copy_file_range` and `sendfile` return 0 on procfs, FUSE and overlays with data there.
+    fn rule_end(&mut self, way: Way, operation: Operation, asked: bool) -> Result<Step, Fault> {
+        let want = usize::try_from(self.left_to_take()).unwrap_or(usize::MAX);
+        let size = self.buffer_size();
+        let mut block = [0; RULING_READ];
+        let most = block.len().min(want);
+        let ruling = self.lend(|ends, stage, _| {
+            let n = relay::read(ends, &mut block[..most])?;
+            if n == 0 {
+                return Ok(None);
+            }
+            ends.ledger.fill(n as u64, most as u64)?;
+            stage.buffer.space(size)[..n].copy_from_slice(&block[..n]);
+            stage.buffer.filled(n);
+            // Bytes within the length that the file has by now: it has grown, no more.
+            let grown = !asked && ends.left()?.is_some_and(|_| ends.covers_taken());
+            Ok(Some(grown))
+        });
+        match ruling {
+            Some(Ok(Some(grown))) => {
+                if !grown {
+                    self.refuse(way, Reason::ZeroBeforeEnd(operation));
+                }
+                Ok(Step::Moved(0))
+            }
+            Some(Err(stop)) => self.stopped(Way::ReadWrite, stop),
+            Some(Ok(None)) | None => Ok(self.finished()),
+        }
+    }
+
+    fn stopped(&mut self, way: Way, stop: Stop) -> Result<Step, Fault> {
+        match stop {
+            Stop::Wait(_) if way == Way::Splice && self.fruitless >= FRUITLESS_WAITS => {
+                self.refuse(way, Reason::Stuck(Operation::Splice));
+                Ok(Step::Moved(0))
+            }
+            Stop::Wait(side) => Ok(Step::Wait(side)),
+            Stop::Refused(reason) => {
+                self.refuse(way, reason);
+                Ok(Step::Moved(0))
+            }
+            Stop::Fault(fault) => Err(fault),
+            Stop::Call { operation, side, errno } => match verdict(operation, errno, self.fresh) {
+                Verdict::Refused => {
+                    self.refuse(way, Reason::Errno { operation, errno });
+                    Ok(Step::Moved(0))
+                }
+                Verdict::Retry => Ok(Step::Moved(0)),
+                Verdict::WouldBlock => Ok(Step::Wait(side.unwrap_or(Side::Source))),
+                Verdict::Failed => Err(Fault { cause: errno.into(), operation, side }),
+            },
+        }
+    }
+
+    /// Leaves a way for good. What it has staged stays staged, and goes out first.
+    fn refuse(&mut self, way: Way, reason: Reason) {
+        self.report.refuse(Refusal::new(way.route(), reason));
+        self.fresh = true;
+        if let Some(joint) = &mut self.joint {
+            joint.plan.ways.retain(|other| *other != way);
+            joint.plan.paced &= way != Way::SpliceStaged;
+        }
+    }
+
+    fn no_route(&self) -> Fault {
+        let mut message = "no route is left between these two ends".to_owned();
+        for (i, refusal) in self.report.refused().iter().enumerate() {
+            let sign = if i == 0 { ": " } else { "; " };
+            message.push_str(&format!("{sign}{}: {}", refusal.route, refusal.reason));
+        }
+        Fault::plain(Operation::Plan, io::Error::new(io::ErrorKind::Unsupported, message))
+    }
+}
