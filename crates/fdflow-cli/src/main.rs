@@ -1,16 +1,32 @@
 //! The program `fdflow`: arguments, work, exit code.
 
 mod copy;
+mod deny;
+mod endpoint;
 mod probe;
+mod size;
 
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-/// Move bytes between files, sockets and pipes inside the kernel where it can, and say which way
-/// they went.
+/// Everything done.
+const DONE: u8 = 0;
+/// Begun and failed; what was moved is printed.
+const FAILED: u8 = 1;
+/// Not begun: a flag, an endpoint or an environment variable is wrong.
+const USAGE: u8 = 2;
+
+/// Move bytes between files, sockets and pipes - in the kernel where it can, byte-exact either
+/// way - and say which way they went.
 #[derive(Debug, Parser)]
-#[command(name = "fdflow", version, arg_required_else_help = true)]
+#[command(
+    name = "fdflow",
+    version,
+    arg_required_else_help = true,
+    after_help = "Exit codes: 0 done, 1 failed midway (what was moved is printed), 2 not begun.\n\
+                  FDFLOW_DENY=ROUTE,… forbids routes to the whole program."
+)]
 struct Cli {
     #[command(subcommand)]
     command: Command,
@@ -23,7 +39,12 @@ enum Command {
 }
 
 fn main() -> ExitCode {
-    match Cli::parse().command {
+    let cli = Cli::parse();
+    if let Err(message) = deny::check_environment() {
+        eprintln!("fdflow: {message}");
+        return ExitCode::from(USAGE);
+    }
+    match cli.command {
         Command::Copy(args) => copy::run(&args),
         Command::Probe(args) => probe::run(&args),
     }

@@ -41,6 +41,11 @@ impl<S: Source, D: Sink, K: Kernel> Transfer<S, D, K> {
         self
     }
 
+    /// Changes the limit between two runs.
+    pub fn set_limit(&mut self, bytes: u64) {
+        self.policy.limit = Some(bytes);
+    }
+
     /// Take the bytes from this offset of the source, a file, and leave its position alone.
     #[must_use]
     pub fn source_offset(mut self, offset: u64) -> Self {

@@ -215,3 +215,15 @@ fn last_errno() -> Errno {
     let code = std::io::Error::last_os_error().raw_os_error();
     code.map_or(Errno::IO, Errno::from_raw_os_error)
 }
+
+/// How many bytes given to a TCP or Unix socket its peer has not taken yet (`SIOCOUTQ`).
+///
+/// # Errors
+///
+/// Not a socket.
+pub fn unsent(socket: BorrowedFd<'_>) -> Result<usize> {
+    let mut bytes: libc::c_int = 0;
+    // SAFETY: SIOCOUTQ (TIOCOUTQ's number) writes one int, which outlives the call.
+    let answer = unsafe { libc::ioctl(socket.as_raw_fd(), libc::TIOCOUTQ, &raw mut bytes) };
+    if answer == 0 { Ok(usize::try_from(bytes).unwrap_or(0)) } else { Err(last_errno()) }
+}

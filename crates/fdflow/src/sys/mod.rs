@@ -14,6 +14,7 @@ use rustix::io::Errno;
 use crate::endpoint::{Kind, Traits};
 
 pub mod errno;
+mod inherit;
 #[cfg(all(target_os = "linux", not(fdflow_portable)))]
 mod linux;
 #[cfg(not(all(target_os = "linux", not(fdflow_portable))))]
@@ -23,10 +24,11 @@ pub mod scripted;
 pub(crate) mod sigpipe;
 mod unix;
 
+pub use inherit::inherited;
 #[cfg(all(target_os = "linux", not(fdflow_portable)))]
-pub use linux::System;
+pub use linux::{System, unsent};
 #[cfg(not(all(target_os = "linux", not(fdflow_portable))))]
-pub use portable::System;
+pub use portable::{System, unsent};
 
 /// What a call returned.
 pub type Result<T> = core::result::Result<T, Errno>;

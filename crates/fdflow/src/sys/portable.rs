@@ -5,6 +5,7 @@
 use std::os::fd::BorrowedFd;
 use std::time::Duration;
 
+use rustix::io::Errno;
 use rustix::net::{RecvFlags, SendFlags};
 
 use super::{End, Interest, Kernel, Result, unix};
@@ -50,4 +51,13 @@ impl Kernel for System {
     fn length(&self, file: BorrowedFd<'_>) -> Result<u64> {
         unix::length(file)
     }
+}
+
+/// How many bytes given to a socket its peer has not taken yet: unknown here.
+///
+/// # Errors
+///
+/// Always `ENOSYS`.
+pub fn unsent(_socket: BorrowedFd<'_>) -> Result<usize> {
+    Err(Errno::NOSYS)
 }
