@@ -78,13 +78,16 @@ impl Reason {
 impl fmt::Display for Reason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Errno { operation, errno } => {
-                write!(f, "{operation}: {} ({})", errno::name(*errno), errno::meaning(*errno))
+            Self::Errno { operation: Operation::Pipe, errno } => {
+                write!(f, "no pipe: {} ({})", errno::name(*errno), errno::meaning(*errno))
+            }
+            Self::Errno { errno, .. } => {
+                write!(f, "{} ({})", errno::name(*errno), errno::meaning(*errno))
             }
             Self::Denied => f.write_str("denied by policy"),
             Self::NoDescriptor(side) => write!(f, "the {side} offers no descriptor"),
-            Self::ZeroBeforeEnd(operation) => {
-                write!(f, "{operation}: moved nothing although the source had bytes left")
+            Self::ZeroBeforeEnd(_) => {
+                f.write_str("moved nothing although the source had bytes left")
             }
             Self::PassesReferences => {
                 f.write_str("passes references on, and a snapshot was asked for")
@@ -95,9 +98,7 @@ impl fmt::Display for Reason {
             }
             Self::NoSinkOffset => f.write_str("cannot write at an explicit offset"),
             Self::Small => f.write_str("too few bytes to be worth it"),
-            Self::Stuck(operation) => {
-                write!(f, "{operation}: would block although both ends are ready")
-            }
+            Self::Stuck(_) => f.write_str("would block although both ends are ready"),
         }
     }
 }
@@ -196,7 +197,7 @@ impl fmt::Display for Report {
             }
         }
         for refusal in &self.refused {
-            write!(f, "\n  not {:<11} {}", refusal.route, refusal.reason)?;
+            write!(f, "\n  not {}: {}", refusal.route, refusal.reason)?;
         }
         Ok(())
     }
@@ -276,7 +277,7 @@ mod tests {
         assert_eq!(
             report.to_string(),
             "4096 bytes in 1.500 s\n  read_write      4096 bytes, 1024 of them holes\n  \
-             not copy_file_range copy_file_range: EXDEV (Invalid cross-device link)"
+             not copy_file_range: EXDEV (Invalid cross-device link)"
         );
     }
 }

@@ -177,6 +177,20 @@ impl<S: Source, D: Sink, K: Kernel> Transfer<S, D, K> {
         self.stage.take(&self.kernel)
     }
 
+    /// Looks at both ends and chooses the routes, without moving or changing anything: what is
+    /// wrong with the two ends is said here, where the sink can still be left alone.
+    ///
+    /// # Errors
+    ///
+    /// What a run would begin with: ends that cannot be joined, or no route between them.
+    pub fn prepare(&mut self) -> Result<(), TransferError> {
+        let ready = self.join().and_then(|()| match self.way() {
+            Some(_) => Ok(()),
+            None => Err(self.no_route()),
+        });
+        ready.map_err(|fault| self.failed(fault))
+    }
+
     /// Makes at most one call that moves bytes. For drivers: [`run`](Self::run) is this in a loop
     /// with poll.
     ///

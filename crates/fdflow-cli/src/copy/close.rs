@@ -13,10 +13,9 @@ use super::open::End;
 const LOOK: Duration = Duration::from_millis(20);
 
 /// Tells the receiver that this was all, and leaves only when it has it.
-pub(crate) fn close(from: End, to: End) -> Result<(), String> {
-    drop(from);
+pub(crate) fn close(to: &End) -> Result<(), String> {
     match to {
-        End::Tcp(stream) => deliver(&stream).map_err(|error| {
+        End::Tcp(stream) => deliver(stream).map_err(|error| {
             format!("the receiver went away before it acknowledged everything: {error}")
         }),
         // What a Unix socket took is in the receiver's hands.

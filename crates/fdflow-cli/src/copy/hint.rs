@@ -28,6 +28,15 @@ pub(crate) fn opening(verb: &str, endpoint: &Endpoint, error: &io::Error) -> Str
     format!("cannot {verb} {endpoint}: {}{stop}{advice}", cause(error))
 }
 
+/// Two ends between which nothing can be moved.
+pub(crate) fn unfit(args: &Args, error: &TransferError) -> String {
+    let advice = match error.kind() {
+        io::ErrorKind::Unsupported => ": allow one more route",
+        _ => "",
+    };
+    format!("{} to {}: {}{advice}", args.from, args.to, cause(error.cause()))
+}
+
 /// A copy that ended early, after `arrived` bytes.
 pub(crate) fn explain(args: &Args, error: &TransferError, arrived: u64) -> String {
     let what = match error.side() {

@@ -39,7 +39,7 @@ impl Interrupt {
     }
 
     /// From now on a first signal cancels the transfer, and a second one ends the program.
-    pub(crate) fn moving(&mut self, cancel: Cancel) {
+    pub(crate) fn moving(&self, cancel: Cancel) {
         self.lock().cancel = Some(cancel);
     }
 

@@ -96,9 +96,9 @@ enum Steady {
 
 /// Runs the command.
 pub(crate) fn run(args: &Args) -> ExitCode {
-    let mut interrupt = Interrupt::watch();
-    match open::open(args, &interrupt) {
-        Ok(ends) => ExitCode::from(transfer(args, ends, &mut interrupt)),
+    let interrupt = Interrupt::watch();
+    match open::open(args, &interrupt).and_then(|ends| transfer(args, &ends, &interrupt)) {
+        Ok(code) => ExitCode::from(code),
         Err(message) => {
             eprintln!("fdflow: copy: {message}");
             ExitCode::from(USAGE)
@@ -106,15 +106,22 @@ pub(crate) fn run(args: &Args) -> ExitCode {
     }
 }
 
-fn transfer(args: &Args, ends: Ends, interrupt: &mut Interrupt) -> u8 {
+/// Moves the bytes and tells how it went; the error is what kept it from beginning.
+fn transfer(args: &Args, ends: &Ends, interrupt: &Interrupt) -> Result<u8, String> {
     let Ends { from, to, length } = ends;
-    let bar = progress::bar(args, length);
+    let bar = progress::bar(args, *length);
     let mut transfer = Transfer::new(from.descriptor(), to.descriptor()).policy(policy(args));
     if let Some(offset) = args.offset {
         transfer = transfer.source_offset(offset);
     }
     if let Some(bar) = &bar {
         transfer = transfer.observe(progress::observer(bar));
+    }
+    transfer.prepare().map_err(|error| hint::unfit(args, &error))?;
+    // Sharing blocks is done at once or not at all: until it is done, the old content stays.
+    let cut_first = args.reflink != When::Always;
+    if cut_first {
+        open::cut(args, to, 0)?;
     }
     // Without a descriptor to spare it works all the same, but for the clean interrupt.
     if let Ok(cancel) = transfer.cancel_handle() {
@@ -125,24 +132,18 @@ fn transfer(args: &Args, ends: Ends, interrupt: &mut Interrupt) -> u8 {
         bar.finish_and_clear();
     }
     if let Err(error) = &result {
-        keep_staged(&mut transfer, &to, error);
+        keep_staged(&mut transfer, to, error);
     }
-    let report = transfer.report().clone();
-    drop(transfer);
-    let message = match result {
-        Ok(_) => close::close(from, to).err(),
-        Err(error) => Some(hint::explain(args, &error, report.bytes())),
+    let report = transfer.report();
+    if !cut_first && (result.is_ok() || report.bytes() > 0) {
+        open::cut(args, to, report.bytes())?;
+    }
+    let message = match &result {
+        Ok(_) => close::close(to).err(),
+        Err(error) => Some(hint::explain(args, error, report.bytes())),
     };
-    match message {
-        None => {
-            tell::report(args, &report, None);
-            DONE
-        }
-        Some(message) => {
-            tell::failure(args, &report, &message);
-            FAILED
-        }
-    }
+    tell::outcome(args, report, message.as_deref());
+    Ok(if message.is_none() { DONE } else { FAILED })
 }
 
 /// What was taken from the source when a copy ended early belongs in the destination, if that is

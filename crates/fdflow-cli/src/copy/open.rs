@@ -1,13 +1,13 @@
 //! Opening the two ends, in an order that harms nothing when one of them fails.
 //!
-//! The source comes first and is read from once; only then is a destination created, and only
-//! when everything stands is an existing one cut.
+//! The source comes first and is read from once; only then is a destination created. An existing
+//! one is not cut here, but when the transfer has found nothing wrong with the two.
 
 use std::fs::{File, Metadata, OpenOptions};
 use std::io::{self, Stdin, Stdout};
 use std::net::{TcpListener, TcpStream};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::os::unix::fs::{FileExt, FileTypeExt, MetadataExt, OpenOptionsExt, PermissionsExt};
+use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 
@@ -72,11 +72,6 @@ pub(crate) fn open(args: &Args, interrupt: &Interrupt) -> Result<Ends, String> {
     let to = begin(&args.to, interrupt, || open_sink(args, mode.as_ref()))?;
     let (from, to) = (accept(from, &args.from)?, accept(to, &args.to)?);
     interrupt.remove_sockets();
-    if let End::File(file) = &to
-        && !args.append
-    {
-        cut(file, &from).map_err(|error| hint::opening("write to", &args.to, &error))?;
-    }
     let length = remaining(&from, args);
     Ok(Ends { from, to, length })
 }
@@ -195,17 +190,13 @@ fn open_stream(endpoint: &Endpoint) -> io::Result<End> {
     }
 }
 
-/// Cuts an existing destination, unless it is what is to be copied.
-fn cut(file: &File, from: &End) -> io::Result<()> {
-    let kind = file.metadata()?.file_type();
-    if kind.is_block_device() || !kind.is_file() {
+/// Cuts a destination to `length`, if it is a file that is overwritten.
+pub(crate) fn cut(args: &Args, to: &End, length: u64) -> Result<(), String> {
+    let End::File(file) = to else { return Ok(()) };
+    if args.append || !to.is_file() {
         return Ok(());
     }
-    let (source, sink) = (rustix::fs::fstat(from.descriptor())?, rustix::fs::fstat(file)?);
-    if (source.st_dev, source.st_ino) == (sink.st_dev, sink.st_ino) {
-        return Err(same_file());
-    }
-    file.set_len(0)
+    file.set_len(length).map_err(|error| hint::opening("write to", &args.to, &error))
 }
 
 fn same_file() -> io::Error {

@@ -17,22 +17,18 @@ struct Told<'a> {
     error: Option<&'a str>,
 }
 
-/// Says what was done, if it was asked for.
-pub(crate) fn report(args: &Args, report: &Report, error: Option<&str>) {
+/// Says why a copy failed, if it did, and what was done, if that was asked for.
+pub(crate) fn outcome(args: &Args, report: &Report, error: Option<&str>) {
+    if let Some(message) = error {
+        eprintln!("fdflow: copy: {message}");
+    }
     if args.json {
-        let told = Told { report, error };
-        if let Ok(text) = serde_json::to_string(&told) {
+        if let Ok(text) = serde_json::to_string(&Told { report, error }) {
             print(args, &text);
         }
     } else if args.explain {
         print(args, &report.to_string());
     }
-}
-
-/// Says why a copy failed, and what was done until then.
-pub(crate) fn failure(args: &Args, moved: &Report, message: &str) {
-    eprintln!("fdflow: copy: {message}");
-    report(args, moved, Some(message));
 }
 
 /// On standard output, or on standard error if that is where the bytes go. A reader that has
