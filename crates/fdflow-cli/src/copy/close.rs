@@ -16,7 +16,7 @@ const LOOK: Duration = Duration::from_millis(20);
 pub(crate) fn close(to: &End) -> Result<(), String> {
     match to {
         End::Tcp(stream) => deliver(stream).map_err(|error| {
-            format!("the receiver went away before it acknowledged everything: {error}")
+            format!("everything was sent, but it is not known whether it arrived: {error}")
         }),
         // What a Unix socket took is in the receiver's hands.
         _ => Ok(()),

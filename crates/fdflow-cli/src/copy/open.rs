@@ -70,6 +70,8 @@ pub(crate) fn open(args: &Args, interrupt: &Interrupt) -> Result<Ends, String> {
         _ => None,
     };
     let to = begin(&args.to, interrupt, || open_sink(args, mode.as_ref()))?;
+    announce(&from, &args.from);
+    announce(&to, &args.to);
     let (from, to) = (accept(from, &args.from)?, accept(to, &args.to)?);
     interrupt.remove_sockets();
     let length = remaining(&from, args);
@@ -83,20 +85,23 @@ fn begin(
 ) -> Result<Begun, String> {
     let failed = |error: io::Error| hint::opening("listen on", endpoint, &error);
     match endpoint {
-        Endpoint::TcpListen(address) => {
-            let listener = TcpListener::bind(address).map_err(failed)?;
-            let local = listener.local_addr().map_err(failed)?;
-            if local.port() != 0 && address.ends_with(":0") {
-                eprintln!("fdflow: copy: listening on tcp-listen://{local}");
-            }
-            Ok(Begun::Tcp(listener))
-        }
+        Endpoint::TcpListen(address) => TcpListener::bind(address).map(Begun::Tcp).map_err(failed),
         Endpoint::UnixListen(path) => {
             let listener = UnixListener::bind(path).map_err(failed)?;
             interrupt.made(path.clone());
             Ok(Begun::Unix(listener))
         }
         _ => open().map(Begun::Open),
+    }
+}
+
+/// Says which port the system chose, where that was left to it. Both ends are bound by now.
+fn announce(begun: &Begun, endpoint: &Endpoint) {
+    if let (Begun::Tcp(listener), Endpoint::TcpListen(address)) = (begun, endpoint)
+        && address.ends_with(":0")
+        && let Ok(local) = listener.local_addr()
+    {
+        eprintln!("fdflow: copy: listening on tcp-listen://{local}");
     }
 }
 

@@ -1,5 +1,5 @@
 //! What the tests on real descriptors share.
-#![allow(dead_code, reason = "each test binary uses its own part of it")]
+#![allow(dead_code, unreachable_pub, clippy::unwrap_used, reason = "each test binary uses its own part of it")]
 
 use std::fs::File;
 use std::io::{Read, Write};
