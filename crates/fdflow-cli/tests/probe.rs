@@ -5,6 +5,7 @@ use std::process::{Command, Output};
 use std::sync::LazyLock;
 
 use fdflow::Route;
+use rustix::pty::OpenptFlags;
 use serde_json::Value;
 
 /// The program, with these routes denied and no others.
@@ -150,7 +151,7 @@ fn h40_a_file_that_is_appended_to_is_written_to_and_the_refusals_are_told() {
 fn it_is_not_said_how_bytes_went_that_nobody_can_change_or_read_back() {
     for pair in pairs(&FINDINGS) {
         let (from, to) = (text(pair, "from"), text(pair, "to"));
-        let fixed = ["procfs", "sysfs", "tty"].contains(&from) || from.starts_with("/dev/");
+        let fixed = ["procfs", "sysfs", "tty"].contains(&from) || from.starts_with('/');
         if fixed || to.starts_with("/dev/") {
             assert!(pair["by"].is_null(), "{pair}");
         }
@@ -193,6 +194,43 @@ fn the_table_names_the_kinds_and_has_no_colours_in_a_pipe() {
     for word in ["kernel", "pipe-max-size", "FROM", "REFUSED", "memfd", "splice", "/dev/null"] {
         assert!(table.contains(word), "{word} is missing in\n{table}");
     }
+}
+
+/// What it prints to a terminal.
+fn on_a_terminal(mut command: Command) -> String {
+    let flags = OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC;
+    let emulator = rustix::pty::openpt(flags).unwrap();
+    rustix::pty::unlockpt(&emulator).unwrap();
+    let terminal = rustix::pty::ioctl_tiocgptpeer(&emulator, flags).unwrap();
+    let mut child = command.env("TERM", "xterm").stdout(terminal).spawn().unwrap();
+    // The terminal's last copy but for the child's.
+    drop(command);
+    let mut text = Vec::new();
+    let mut block = [0; 4096];
+    while let Ok(n) = rustix::io::read(&emulator, &mut block)
+        && n > 0
+    {
+        text.extend_from_slice(&block[..n]);
+    }
+    assert!(child.wait().unwrap().success());
+    String::from_utf8(text).unwrap()
+}
+
+#[test]
+fn a_terminal_gets_colours_unless_no_color_is_set() {
+    let unset = |command: &mut Command| {
+        for variable in ["NO_COLOR", "CLICOLOR", "CLICOLOR_FORCE"] {
+            command.env_remove(variable);
+        }
+    };
+    let mut coloured = probe("");
+    unset(&mut coloured);
+    let text = on_a_terminal(coloured);
+    assert!(text.contains("\x1b[32msplice") && text.contains("\x1b[33mread_write"), "{text}");
+    let mut plain = probe("");
+    unset(&mut plain);
+    plain.env("NO_COLOR", "1");
+    assert!(!on_a_terminal(plain).contains('\x1b'));
 }
 
 #[test]

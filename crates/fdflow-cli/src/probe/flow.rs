@@ -2,7 +2,7 @@
 
 use std::io;
 use std::os::fd::AsFd;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use fdflow::{Report, Side, Sink, Source, Step, Transfer, TransferError};
 
@@ -14,6 +14,9 @@ use super::streams::{self, Connected, PATIENCE, Stream};
 const TOTAL: usize = 1 << 20;
 /// So many are read back at once.
 const BLOCK: usize = 256 << 10;
+
+/// The pause when nothing moves.
+const PAUSE: Duration = Duration::from_millis(1);
 
 /// Feeds one socket, reads the other, and has the library move the bytes between them; all in
 /// turns, so that nothing can wait for ever. `None` where no route is left.
@@ -37,7 +40,7 @@ pub(super) fn run(from: Stream, to: Stream) -> io::Result<Option<Report>> {
             let message = format!("only {got} of {TOTAL} bytes arrived");
             return Err(io::Error::new(io::ErrorKind::TimedOut, message));
         } else {
-            std::thread::yield_now();
+            std::thread::sleep(PAUSE);
         }
     }
     Ok(Some(transfer.report().clone()))

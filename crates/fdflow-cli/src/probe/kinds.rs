@@ -72,8 +72,12 @@ pub(super) fn all(absent: &mut Vec<Absent>) -> Kinds {
     ] {
         kinds.add(Kind::new(name, What::Stream(stream)), &[Side::Source, Side::Sink], absent);
     }
-    for (name, path) in [("procfs", "/proc/version"), ("sysfs", "/sys/devices/system/cpu/possible")]
-    {
+    for (name, path) in [
+        ("procfs", "/proc/version"),
+        // Files of processes come from older code, which some routes cannot read.
+        ("/proc/self", "/proc/self/cmdline"),
+        ("sysfs", "/sys/devices/system/cpu/possible"),
+    ] {
         kinds.add(Kind::new(name, What::Readable(path.into())), &[Side::Source], absent);
     }
     let endless = [("/dev/zero", Some(0)), ("/dev/urandom", None), ("/dev/full", Some(0))];
@@ -89,18 +93,25 @@ pub(super) fn all(absent: &mut Vec<Absent>) -> Kinds {
 impl Kinds {
     /// Tries a kind out at each side that it can be on.
     fn add(&mut self, mut kind: Kind, sides: &[Side], absent: &mut Vec<Absent>) {
+        let mut failures: Vec<(Side, String)> = Vec::new();
         for side in sides {
-            let tried = match side {
-                Side::Source => kind.try_as_source(),
-                Side::Sink => kind.try_as_sink(),
+            let (tried, kinds) = match side {
+                Side::Source => (kind.try_as_source(), &mut self.sources),
+                Side::Sink => (kind.try_as_sink(), &mut self.sinks),
             };
             match tried {
-                Ok(()) if *side == Side::Source => self.sources.push(kind.clone()),
-                Ok(()) => self.sinks.push(kind.clone()),
-                Err(error) => {
-                    absent.push(Absent::new(&kind.name, format!("as a {side}: {error}")));
-                }
+                Ok(()) => kinds.push(kind.clone()),
+                Err(error) => failures.push((*side, error.to_string())),
             }
+        }
+        if let [(_, why), (_, other)] = &failures[..]
+            && why == other
+        {
+            absent.push(Absent::new(&kind.name, why));
+            return;
+        }
+        for (side, why) in failures {
+            absent.push(Absent::new(&kind.name, format!("as a {side}: {why}")));
         }
     }
 }

@@ -134,7 +134,7 @@ pub(super) fn get(from: BorrowedFd<'_>, room: &mut [u8]) -> io::Result<Option<us
     }
 }
 
-/// Reads `n` bytes, and one more if there is one that should not be.
+/// Reads `n` bytes, fewer where no more come, and one more if there is one that should not be.
 pub(super) fn collect(from: BorrowedFd<'_>, n: usize) -> io::Result<Vec<u8>> {
     let (mut bytes, mut got) = (vec![0; n + 1], 0);
     let latest = Instant::now() + PATIENCE;
@@ -143,7 +143,10 @@ pub(super) fn collect(from: BorrowedFd<'_>, n: usize) -> io::Result<Vec<u8>> {
             Some(0) => break,
             Some(more) => got += more,
             None if got == n || Instant::now() > latest => break,
-            None => wait(from, PollFlags::IN)?,
+            None => match wait(from, PollFlags::IN) {
+                Err(error) if error.kind() == io::ErrorKind::TimedOut => break,
+                answer => answer?,
+            },
         }
     }
     bytes.truncate(got);

@@ -184,7 +184,7 @@ impl Table {
 
     fn absent(&mut self, absent: &[Absent]) {
         for Absent { kind, reason } in absent {
-            self.text.push_str(&format!("{STRONG}absent{STRONG:#}   {kind} {reason}\n"));
+            self.text.push_str(&format!("{STRONG}absent{STRONG:#}   {kind}: {reason}\n"));
         }
     }
 
