@@ -24,7 +24,7 @@ const FAILURE: Style = AnsiColor::Red.on_default().bold();
 
 /// Prints the table, in colour where that is wanted and understood.
 pub(super) fn print(findings: &Findings) -> io::Result<()> {
-    let size = rustix::termios::tcgetwinsize(io::stdout());
+    let size = rustix::termios::tcgetwinsize(io::stdout()).ok().filter(|size| size.ws_col > 0);
     let width = size.map_or(WIDTH, |size| usize::from(size.ws_col));
     let text = render(findings, width.clamp(NARROWEST, WIDEST));
     let mut out = anstream::stdout().lock();
