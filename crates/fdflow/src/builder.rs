@@ -68,6 +68,9 @@ impl<S: Source, D: Sink, K: Kernel> Transfer<S, D, K> {
     }
 
     /// Only these routes, whatever `FDFLOW_DENY` says.
+    ///
+    /// Without [`Route::ReadWrite`] a transfer fails where the kernel can not move the bytes. What
+    /// it had taken from the source by then is given to the sink all the same, through user space.
     #[must_use]
     pub fn routes(mut self, routes: Routes) -> Self {
         self.policy.routes = routes;

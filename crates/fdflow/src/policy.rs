@@ -53,7 +53,7 @@ pub struct Policy {
     /// What becomes of holes.
     pub sparse: Sparse,
     /// Fail with [`ErrorKind::TimedOut`](std::io::ErrorKind::TimedOut) after so long without a
-    /// byte.
+    /// byte. Waits for descriptors are timed; a `read` or `write` of the caller's own is not.
     pub idle_timeout: Option<Duration>,
 }
 

@@ -44,6 +44,8 @@ pub enum Reason {
     NoDescriptor(Side),
     /// The call moved nothing although the source had bytes left.
     ZeroBeforeEnd(Operation),
+    /// The source's length says that it has ended, and it has not: procfs, some FUSE filesystems.
+    FalseLength,
     /// [`Stability::Snapshot`](crate::Stability::Snapshot): the route passes references on.
     PassesReferences,
     /// [`Sparse::Always`](crate::Sparse::Always): zeros have to be looked for in user space.
@@ -89,6 +91,7 @@ impl fmt::Display for Reason {
             Self::ZeroBeforeEnd(_) => {
                 f.write_str("moved nothing although the source had bytes left")
             }
+            Self::FalseLength => f.write_str("the source does not tell its true length"),
             Self::PassesReferences => {
                 f.write_str("passes references on, and a snapshot was asked for")
             }

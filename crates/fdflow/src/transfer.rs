@@ -452,7 +452,9 @@ impl<S: Source, D: Sink, K: Kernel> Transfer<S, D, K> {
         match ruling {
             Some(Ok(Some(grown))) => {
                 if !grown {
-                    self.refuse(way, Reason::ZeroBeforeEnd(operation));
+                    let said =
+                        if asked { Reason::ZeroBeforeEnd(operation) } else { Reason::FalseLength };
+                    self.refuse(way, said);
                 }
                 Ok(Step::Moved(0))
             }

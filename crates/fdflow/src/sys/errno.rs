@@ -94,10 +94,10 @@ pub(crate) fn uninterrupted<T>(mut call: impl FnMut() -> Result<T, Errno>) -> Re
     }
 }
 
-/// The name of `errno`, such as `EINVAL`; `errno` for one that no call here is known to answer.
+/// The name of `errno`, such as `EINVAL`; `unknown` for one that no call here is known to answer.
 #[must_use]
 pub fn name(errno: Errno) -> &'static str {
-    NAMES.iter().find(|(known, _)| *known == errno).map_or("errno", |(_, name)| name)
+    NAMES.iter().find(|(known, _)| *known == errno).map_or("unknown", |(_, name)| name)
 }
 
 /// What the system says of `errno`, without its number.
@@ -111,28 +111,53 @@ pub fn meaning(errno: Errno) -> String {
 }
 
 const NAMES: &[(Errno, &str)] = &[
+    (Errno::TOOBIG, "E2BIG"),
     (Errno::ACCESS, "EACCES"),
+    (Errno::ADDRINUSE, "EADDRINUSE"),
+    (Errno::ADDRNOTAVAIL, "EADDRNOTAVAIL"),
+    (Errno::AFNOSUPPORT, "EAFNOSUPPORT"),
     (Errno::AGAIN, "EAGAIN"),
+    (Errno::ALREADY, "EALREADY"),
     (Errno::BADF, "EBADF"),
+    (Errno::BADMSG, "EBADMSG"),
+    (Errno::BUSY, "EBUSY"),
+    (Errno::CONNABORTED, "ECONNABORTED"),
     (Errno::CONNREFUSED, "ECONNREFUSED"),
     (Errno::CONNRESET, "ECONNRESET"),
+    (Errno::DESTADDRREQ, "EDESTADDRREQ"),
+    (Errno::DOM, "EDOM"),
     (Errno::DQUOT, "EDQUOT"),
+    (Errno::EXIST, "EEXIST"),
     (Errno::FAULT, "EFAULT"),
     (Errno::FBIG, "EFBIG"),
+    (Errno::HOSTDOWN, "EHOSTDOWN"),
+    (Errno::HOSTUNREACH, "EHOSTUNREACH"),
+    (Errno::INPROGRESS, "EINPROGRESS"),
     (Errno::INTR, "EINTR"),
     (Errno::INVAL, "EINVAL"),
     (Errno::IO, "EIO"),
+    (Errno::ISCONN, "EISCONN"),
     (Errno::ISDIR, "EISDIR"),
+    (Errno::LOOP, "ELOOP"),
     (Errno::MFILE, "EMFILE"),
+    (Errno::MSGSIZE, "EMSGSIZE"),
+    (Errno::NAMETOOLONG, "ENAMETOOLONG"),
+    (Errno::NETDOWN, "ENETDOWN"),
+    (Errno::NETRESET, "ENETRESET"),
+    (Errno::NETUNREACH, "ENETUNREACH"),
     (Errno::NFILE, "ENFILE"),
     (Errno::NOBUFS, "ENOBUFS"),
     (Errno::NODATA, "ENODATA"),
     (Errno::NODEV, "ENODEV"),
     (Errno::NOENT, "ENOENT"),
+    (Errno::NOLCK, "ENOLCK"),
+    (Errno::NOLINK, "ENOLINK"),
     (Errno::NOMEM, "ENOMEM"),
+    (Errno::NOPROTOOPT, "ENOPROTOOPT"),
     (Errno::NOSPC, "ENOSPC"),
     (Errno::NOSYS, "ENOSYS"),
     (Errno::NOTCONN, "ENOTCONN"),
+    (Errno::NOTDIR, "ENOTDIR"),
     (Errno::NOTSOCK, "ENOTSOCK"),
     (Errno::NOTTY, "ENOTTY"),
     (Errno::NXIO, "ENXIO"),
@@ -140,11 +165,19 @@ const NAMES: &[(Errno, &str)] = &[
     (Errno::OVERFLOW, "EOVERFLOW"),
     (Errno::PERM, "EPERM"),
     (Errno::PIPE, "EPIPE"),
+    (Errno::PROTO, "EPROTO"),
+    (Errno::PROTONOSUPPORT, "EPROTONOSUPPORT"),
+    (Errno::PROTOTYPE, "EPROTOTYPE"),
+    (Errno::RANGE, "ERANGE"),
     (Errno::ROFS, "EROFS"),
+    (Errno::SHUTDOWN, "ESHUTDOWN"),
     (Errno::SPIPE, "ESPIPE"),
+    (Errno::SRCH, "ESRCH"),
     (Errno::STALE, "ESTALE"),
     (Errno::TIMEDOUT, "ETIMEDOUT"),
+    (Errno::TOOMANYREFS, "ETOOMANYREFS"),
     (Errno::TXTBSY, "ETXTBSY"),
+    (Errno::USERS, "EUSERS"),
     (Errno::XDEV, "EXDEV"),
 ];
 

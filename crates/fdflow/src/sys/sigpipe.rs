@@ -31,12 +31,22 @@ impl Guard {
 impl Drop for Guard {
     fn drop(&mut self) {
         let Some(before) = self.before else { return };
-        let set = only_sigpipe();
-        let now = libc::timespec { tv_sec: 0, tv_nsec: 0 };
-        // SAFETY: set and timeout are valid for the call; a null info pointer is allowed.
-        let _taken = unsafe { libc::sigtimedwait(&raw const set, ptr::null_mut(), &raw const now) };
+        take_pending();
         change_mask(libc::SIG_SETMASK, &before);
     }
+}
+
+/// Takes a SIGPIPE that came of our own write, so that it is not delivered with the old mask.
+fn take_pending() {
+    let mut pending = only_sigpipe();
+    // SAFETY: the pointer is valid for a whole sigset_t, which the call fills in.
+    let answer = unsafe { libc::sigpending(&raw mut pending) };
+    if answer != 0 || !holds_sigpipe(&pending) {
+        return;
+    }
+    let (set, mut taken) = (only_sigpipe(), 0);
+    // SAFETY: both pointers are valid for the call, which returns at once: the signal is there.
+    unsafe { libc::sigwait(&raw const set, &raw mut taken) };
 }
 
 fn is_ignored() -> bool {
