@@ -10,7 +10,7 @@ mod observed;
 mod support;
 
 use std::fs::File;
-use std::io::{Read, Seek};
+use std::io::{BufRead, BufReader, Read, Seek};
 use std::os::fd::AsFd;
 
 use fdflow::{Report, Route, Sparse, Transfer};
@@ -119,9 +119,32 @@ fn no_block_is_left_unwritten_where_none_may_be() {
         let transfer = Transfer::new(&source, &sink).sparse(Sparse::Never);
         let copy = Copy { sink: &sink, bytes: &bytes, old: b"", at: 0 };
         let Some(report) = copy.run(transfer) else { continue };
-        assert_eq!(data_of(&sink), [0..bytes.len() as u64], "{report}");
+        let [data] = &data_of(&sink)[..] else { panic!("not one piece: {report}") };
+        assert_eq!(*data, 0..bytes.len() as u64, "{report}");
         assert!(allocated(&sink) >= bytes.len() as u64, "{report}");
         assert!(report.legs().iter().all(|leg| leg.holes == 0), "{report}");
+    }
+}
+
+/// A reader that has read ahead stands elsewhere in the file than its descriptor does.
+#[test]
+fn holes_behind_what_was_read_ahead_stay_holes() {
+    let _room = Room::enter();
+    let mounts = Mounts::new("holes_behind_what_was_read_ahead_stay_holes");
+    let bytes = holed();
+    for (from, to) in mounts.some_pairs() {
+        for (routes, ahead) in route_sets().into_iter().flat_map(|set| [(set, 1), (set, 9000)]) {
+            let _case = Case(format!("{} -> {}, {routes:?}, {ahead}", from.name, to.name));
+            let mut source = BufReader::with_capacity(ahead, file_on(from, &bytes, true));
+            assert_eq!(source.fill_buf().unwrap().len(), ahead);
+            let sink = to.file();
+            let transfer = Transfer::new(&mut source, &sink).routes(routes);
+            let Some(report) = moved(transfer.limit(3 * MIB as u64).run()) else { continue };
+            same("the sink", &contents(&sink), &bytes[..3 * MIB]);
+            assert_eq!(source.stream_position().unwrap(), 3 * MIB as u64, "{report}");
+            assert_eq!(tell(&sink).unwrap(), 3 * MIB as u64, "{report}");
+            assert!(cfg!(fdflow_portable) || report.legs().iter().any(|leg| leg.holes > 0));
+        }
     }
 }
 
