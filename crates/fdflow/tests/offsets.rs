@@ -49,6 +49,35 @@ fn a_source_offset_leaves_the_position_alone() {
     }
 }
 
+/// The position belongs to whoever else reads by it, also while holes are looked for.
+#[test]
+fn a_source_offset_leaves_the_position_to_others_meanwhile() {
+    let _room = Room::enter();
+    let mut bytes = pattern(2 << 20, 5);
+    bytes.chunks_mut(8192).for_each(|chunk| chunk[4096..].fill(0));
+    let source = tempfile::tempfile().unwrap();
+    fill(&source, &bytes);
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            let mut block = [0; 1000];
+            for _ in 0..20 {
+                (&source).rewind().unwrap();
+                for expected in bytes.chunks_exact(block.len()) {
+                    (&source).read_exact(&mut block).unwrap();
+                    same("what somebody else reads", &block, expected);
+                }
+            }
+        });
+        for _ in 0..10 {
+            let sink = memfd();
+            let report = moved(Transfer::new(&source, &sink).source_offset(0).run());
+            if report.is_some() {
+                same("the sink", &contents(&sink), &bytes);
+            }
+        }
+    });
+}
+
 /// Writes all but blocks of zeros.
 fn fill(file: &File, bytes: &[u8]) {
     file.set_len(bytes.len() as u64).unwrap();
