@@ -159,11 +159,12 @@ fn h43_offsets_past_32_bits() {
     for route in [Route::CopyFileRange, Route::Splice, Route::ReadWrite] {
         let _case = Case(format!("by {route}"));
         let sink = tempfile::tempfile().unwrap();
-        let to = (1 << 32) - 5;
-        let transfer =
-            Transfer::new(&source, &sink).routes(Routes::only(route).with(Route::ReadWrite));
-        let mut limited = transfer.source_offset(*at).sink_offset(to).limit(SENTINEL as u64);
-        let report = limited.run().unwrap();
+        // Both ends cross the border between two calls.
+        let to = (1 << 32) - 5000;
+        let transfer = Transfer::new(&source, &sink).source_offset(*at).sink_offset(to);
+        let routes = Routes::only(route).with(Route::ReadWrite);
+        let mut transfer = transfer.routes(routes).chunk(4096).limit(SENTINEL as u64);
+        let report = transfer.run().unwrap();
         assert_eq!(report.bytes(), SENTINEL as u64, "{report}");
         let mut got = vec![0; SENTINEL];
         sink.read_exact_at(&mut got, to).unwrap();
@@ -197,8 +198,8 @@ fn memory_does_not_grow_with_the_length() {
         let [Ok(short), Ok(long)] = peaks else {
             return skipped(test, "the high-water mark cannot be reset");
         };
-        assert!(long < short + 8 * MIB, "{long} bytes after {short} bytes");
-        assert!(long < resident + 8 * MIB, "{long} bytes after {resident} bytes");
+        assert!(long < short + 4 * MIB, "{long} bytes after {short} bytes");
+        assert!(long < resident + 4 * MIB, "{long} bytes after {resident} bytes");
     }
 }
 
