@@ -28,6 +28,8 @@ pub enum Kind {
     User,
     /// A socket that keeps message boundaries: datagram or seqpacket.
     Messages,
+    /// A listening socket.
+    Listener,
     /// A directory.
     Directory,
     /// A descriptor that names a file without opening it (`O_PATH`).
@@ -65,6 +67,9 @@ impl Kind {
                 "is a datagram or seqpacket socket, and moving bytes would lose its message \
                  boundaries: receive and send its messages one by one",
             ),
+            Self::Listener => {
+                Some("is a listening socket, which carries no data: accept a connection first")
+            }
             Self::Directory => Some("is a directory"),
             Self::PathOnly => Some("was opened with O_PATH and carries no data: open it again"),
             Self::Other => Some("has no byte stream behind it"),

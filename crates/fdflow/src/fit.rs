@@ -16,6 +16,11 @@ pub(crate) fn check(from: &Endpoint, to: &Endpoint, policy: &Policy) -> Result<(
     if !to.traits.writable {
         return Err(misfit(Side::Sink, "the sink is not open for writing"));
     }
+    if to.offset.is_some() && to.traits.append {
+        let message = "the sink is open for appending, where the kernel ignores offsets: leave \
+                       the offset out, or open it without O_APPEND";
+        return Err(misfit(Side::Sink, message));
+    }
     if overlap(from, to, policy) {
         let message = "source and sink are the same file, and what is written would be read \
                        again: copy to another file, or give a limit and offsets that keep the \
@@ -91,6 +96,15 @@ mod tests {
         to.traits.append = true;
         assert!(check(&file(1, 0, 100), &to, &limited(Some(100))).is_ok());
         assert!(check(&file(1, 0, 100), &to, &limited(Some(101))).is_err());
+    }
+
+    #[test]
+    fn an_offset_and_appending_contradict_each_other() {
+        let mut to = file(2, 0, 9);
+        to.traits.append = true;
+        to.offset = Some(4);
+        let fault = check(&file(1, 0, 9), &to, &limited(None)).unwrap_err();
+        assert_eq!(fault.side, Some(Side::Sink));
     }
 
     #[test]

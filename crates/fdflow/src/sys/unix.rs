@@ -72,7 +72,7 @@ fn socket_kind(fd: BorrowedFd<'_>) -> Result<Kind> {
         return Ok(Kind::Messages);
     }
     if rustix::net::sockopt::socket_acceptconn(fd)? {
-        return Ok(Kind::Other);
+        return Ok(Kind::Listener);
     }
     Ok(match rustix::net::sockopt::socket_domain(fd)? {
         AddressFamily::INET | AddressFamily::INET6 => Kind::Tcp,

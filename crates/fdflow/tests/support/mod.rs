@@ -32,7 +32,13 @@ impl Drop for Room {
             return;
         }
         fdflow::clear_pool();
-        assert_eq!(descriptors().len(), self.before.len(), "descriptors left: {:?}", descriptors());
+        assert_eq!(
+            descriptors().len(),
+            self.before.len(),
+            "descriptors left: {:?}, before {:?}",
+            descriptors(),
+            self.before
+        );
     }
 }
 
