@@ -110,7 +110,7 @@ fn one_call<K: Kernel>(
 ) -> Step {
     let answer =
         call(operation, None, Side::Sink, || make(ends, count(n)).unwrap_or(Err(Errno::INVAL)));
-    ends.from.ready = false;
+    ends.from.ready = matches!(answer, Ok(0));
     let moved = match answer {
         Ok(moved) => moved as u64,
         Err(Stop::Call { operation, errno, .. }) => {
