@@ -3,7 +3,7 @@
 use std::fmt;
 use std::io;
 
-use crate::endpoint::Endpoint;
+use crate::endpoint::{Endpoint, Kind};
 use crate::engine::extents::Extents;
 use crate::engine::{self, Ends, Progress, Stop, direct, relay};
 use crate::error::{Fault, Operation, Side, TransferError};
@@ -273,12 +273,13 @@ impl<S: Source, D: Sink, K: Kernel> Transfer<S, D, K> {
     }
 
     /// Decides which ends have to be polled before calls on them: those that block, if somebody
-    /// may want to interrupt the wait.
+    /// may want to interrupt the wait, or if a pipe would be locked meanwhile.
     pub(crate) fn gate(&mut self) {
         let interruptible = self.cancel.is_some() || self.policy.idle_timeout.is_some();
-        let Some(Joint { from, to, .. }) = &mut self.joint else { return };
+        let Some(Joint { from, to, plan }) = &mut self.joint else { return };
+        let polled = interruptible || locks_a_pipe(from.traits.kind, to.traits.kind, plan);
         for end in [from, to] {
-            end.gated = interruptible && !end.traits.nonblocking && end.traits.kind.waits();
+            end.gated = polled && !end.traits.nonblocking && end.traits.kind.waits();
         }
     }
 
@@ -489,4 +490,11 @@ impl<S: Source, D: Sink, K: Kernel> Transfer<S, D, K> {
         }
         Fault::plain(Operation::Plan, io::Error::new(io::ErrorKind::Unsupported, message))
     }
+}
+
+/// Whether a call could wait for one end while it holds the lock of the other, a pipe: whoever
+/// has the pipe's far end could not read what is in it, nor write where there is room.
+fn locks_a_pipe(source: Kind, sink: Kind, plan: &Plan) -> bool {
+    let one_is = (source == Kind::Pipe) != (sink == Kind::Pipe);
+    one_is && source.waits() && sink.waits() && plan.ways.contains(&Way::Splice)
 }
