@@ -74,6 +74,8 @@ pub struct Transfer<S, D, K = System> {
     preliminaries: Preliminaries,
     /// Waits since the last byte.
     fruitless: u32,
+    /// The end that the last step by hand named.
+    waited_for: Option<Side>,
     /// Whether the present way has not moved a byte yet.
     fresh: bool,
     /// The route of the latest byte.
@@ -148,6 +150,7 @@ impl<S: Source, D: Sink, K: Kernel> Transfer<S, D, K> {
             pace: Pace::default(),
             preliminaries: Preliminaries::Flush,
             fruitless: 0,
+            waited_for: None,
             fresh: true,
             route: Route::ReadWrite,
         }
@@ -180,11 +183,21 @@ impl<S: Source, D: Sink, K: Kernel> Transfer<S, D, K> {
     /// Makes at most one call that moves bytes. For drivers: [`run`](Self::run) is this in a loop
     /// with poll.
     ///
+    /// After a [`Step::Wait`] the next step takes the end that it named for ready; on a blocking
+    /// descriptor that is not, it may block.
+    ///
     /// # Errors
     ///
     /// As for [`run`](Self::run).
     pub fn step(&mut self) -> Result<Step, TransferError> {
-        self.advance_once().map_err(|fault| self.failed(fault))
+        if let Some(side) = self.waited_for.take() {
+            self.mark_ready(side);
+        }
+        let step = self.advance_once().map_err(|fault| self.failed(fault))?;
+        if let Step::Wait(side) = step {
+            self.waited_for = Some(side);
+        }
+        Ok(step)
     }
 
     pub(crate) fn advance_once(&mut self) -> Result<Step, Fault> {
@@ -211,6 +224,7 @@ impl<S: Source, D: Sink, K: Kernel> Transfer<S, D, K> {
     pub(crate) fn begin_run(&mut self) {
         self.preliminaries = Preliminaries::Flush;
         self.fruitless = 0;
+        self.waited_for = None;
     }
 
     pub(crate) fn route(&self) -> Route {
