@@ -1,5 +1,7 @@
 //! Streams of every sort, blocking and not, in pieces of every size.
 
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 mod support;
 
 use std::fs::File;
@@ -134,7 +136,7 @@ fn finish_into_a_full_sink(routes: Routes, limit: Option<u64>) {
         match transfer.step().unwrap() {
             Step::Moved(_) => {}
             Step::Finished => break,
-            Step::Wait(Side::Source) => wait_for(&source.fd, PollFlags::IN),
+            Step::Wait(Side::Source) => watch::until_ready(&source.fd, PollFlags::IN),
             Step::Wait(Side::Sink) => {
                 let n = rustix::io::read(&receiver, &mut block[..]).unwrap_or(0);
                 arrived.extend_from_slice(&block[..n]);
@@ -147,10 +149,6 @@ fn finish_into_a_full_sink(routes: Routes, limit: Option<u64>) {
     File::from(receiver).read_to_end(&mut arrived).unwrap();
     assert!(arrived[stuffing..] == bytes, "{} of 3000000 arrived", arrived.len() - stuffing);
     assert!(source.rest().is_empty());
-}
-
-fn wait_for(fd: impl AsFd, what: PollFlags) {
-    rustix::event::poll(&mut [PollFd::new(&fd, what)], None).unwrap();
 }
 
 #[test]
@@ -313,21 +311,6 @@ fn h21_the_end_that_is_waited_for_is_the_one_that_is_not_ready() {
     }
 }
 
-/// A terminal: the end that a program writes to, and the screen's.
-fn terminal() -> (OwnedFd, File) {
-    use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
-    let screen = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).unwrap();
-    grantpt(&screen).unwrap();
-    unlockpt(&screen).unwrap();
-    let name = ptsname(&screen, Vec::new()).unwrap();
-    let flags = rustix::fs::OFlags::RDWR | rustix::fs::OFlags::NOCTTY;
-    let tty = rustix::fs::open(name, flags, rustix::fs::Mode::empty()).unwrap();
-    let mut modes = rustix::termios::tcgetattr(&tty).unwrap();
-    modes.make_raw();
-    rustix::termios::tcsetattr(&tty, rustix::termios::OptionalActions::Now, &modes).unwrap();
-    (screen, File::from(tty))
-}
-
 /// Runs a transfer into a full sink and compares the processor time that it uses while it is
 /// blocked to the time that passes; then reads the sink empty.
 fn sleeps_while_blocked(receiver: OwnedFd, sink: &File) {
@@ -367,7 +350,7 @@ fn h21_a_full_pipe_or_terminal_is_waited_for_without_spinning() {
     let _room = Room::enter();
     let (receiver, sink) = rig::stream(Sort::Pipe);
     sleeps_while_blocked(receiver, &sink);
-    let (screen, tty) = terminal();
+    let (screen, tty) = rig::terminal();
     sleeps_while_blocked(screen, &tty);
 }
 

@@ -142,6 +142,21 @@ pub fn stream(sort: Sort) -> (OwnedFd, File) {
     (from, File::from(to))
 }
 
+/// A terminal in raw mode: the screen's end, and the program's.
+pub fn terminal() -> (OwnedFd, File) {
+    use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
+    let screen = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).unwrap();
+    grantpt(&screen).unwrap();
+    unlockpt(&screen).unwrap();
+    let name = ptsname(&screen, Vec::new()).unwrap();
+    let flags = OFlags::RDWR | OFlags::NOCTTY;
+    let tty = rustix::fs::open(name, flags, rustix::fs::Mode::empty()).unwrap();
+    let mut modes = rustix::termios::tcgetattr(&tty).unwrap();
+    modes.make_raw();
+    rustix::termios::tcsetattr(&tty, rustix::termios::OptionalActions::Now, &modes).unwrap();
+    (screen, File::from(tty))
+}
+
 /// Sets or clears `O_NONBLOCK`.
 pub fn nonblocking(fd: impl AsFd, on: bool) {
     let flags = rustix::fs::fcntl_getfl(&fd).unwrap();

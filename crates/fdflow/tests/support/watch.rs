@@ -1,10 +1,12 @@
 //! Waiting for what another thread does, with an end to all patience.
 
 use std::ffi::c_long;
+use std::os::fd::AsFd;
 use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
 use std::thread::{spawn, yield_now};
 use std::time::{Duration, Instant};
 
+use rustix::event::{PollFd, PollFlags};
 use rustix::thread::{ClockId, Pid};
 
 /// What no test takes, however busy the machine is.
@@ -36,6 +38,11 @@ pub fn until(what: &str, mut it_is_so: impl FnMut() -> bool) {
         assert!(began.elapsed() < PATIENCE / 4, "waited in vain until {what}");
         yield_now();
     }
+}
+
+/// Waits until an end is ready.
+pub fn until_ready(fd: impl AsFd, what: PollFlags) {
+    rustix::event::poll(&mut [PollFd::new(&fd, what)], None).unwrap();
 }
 
 #[cfg(target_arch = "x86_64")]
