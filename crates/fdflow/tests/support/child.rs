@@ -10,6 +10,7 @@ pub fn alone(test: &str) -> bool {
     if is_child() {
         return true;
     }
+    let _room = super::Room::enter();
     passed(&command(test).output().unwrap());
     false
 }
