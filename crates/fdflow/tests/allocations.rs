@@ -53,6 +53,8 @@ static COUNTING: Counting = Counting;
 
 /// How many allocations this thread makes for `work`, and of how many bytes.
 fn allocated(work: impl FnOnce()) -> (u64, usize) {
+    // The environment is read once.
+    support::denied();
     MADE.set((0, 0));
     work();
     MADE.get()
@@ -106,7 +108,10 @@ fn a_copy_through_user_space_allocates_its_one_buffer_whatever_its_size() {
                 let made = by(Routes::only(Route::ReadWrite), from, to, &bytes);
                 let paced = by(Routes::all(), from, to, &bytes);
                 assert!(made.0 == 1 && made.1 <= 256 << 10, "{from:?} -> {to:?}: {made:?}");
-                assert!(paced.0 <= 1 && paced.1 <= buffer, "{from:?} -> {to:?}: {paced:?}");
+                assert!(
+                    PORTABLE || paced.0 <= 1 && paced.1 <= buffer,
+                    "{from:?} -> {to:?}: {paced:?}"
+                );
             }
         }
     }

@@ -117,7 +117,11 @@ fn h07_a_left_pipe_and_the_buffer_are_handed_out_in_order() {
         transfer.into_parts()
     });
     let given = usize::try_from(parts.report.bytes()).unwrap();
-    assert!(given > 0 && parts.undelivered.len() > 100_000, "{}", parts.undelivered.len());
+    assert!(
+        given > 0 && (parts.undelivered.len() > 300_000 || PORTABLE),
+        "{}",
+        parts.undelivered.len()
+    );
     let left = [parts.undelivered, source.rest()].concat();
     assert!(left == bytes[given..]);
 }

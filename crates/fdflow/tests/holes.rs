@@ -10,7 +10,7 @@ use std::os::unix::fs::{FileExt, MetadataExt};
 use fdflow::{Route, Routes, Sparse, Transfer};
 
 use support::rig::{self, Sort};
-use support::{PORTABLE, Room, moved, pattern};
+use support::{PORTABLE, Room, confine, moved, pattern};
 
 const MIB: usize = 1 << 20;
 
@@ -134,6 +134,23 @@ fn a_file_with_holes_is_sent_whole_to_streams() {
         let sink = rig::catch(to);
         if moved(Transfer::new(&source, &sink.fd).run()).is_some() {
             assert!(sink.bytes() == expected, "to {to:?}");
+        }
+    }
+}
+
+#[test]
+fn h42_holes_that_a_sandbox_forbids_to_make_are_written_as_zeros() {
+    let _room = Room::enter();
+    for errno in [libc::EPERM, libc::ENOSYS] {
+        for asked_for in [Sparse::Auto, Sparse::Always] {
+            let (source, expected) = sparse(Sort::File);
+            let sink = rig::file(Sort::File);
+            let report = confine::on_a_thread(|| {
+                confine::refuse(&[libc::SYS_ftruncate, libc::SYS_fallocate], errno);
+                let transfer = Transfer::new(&source, &sink).sparse(asked_for);
+                transfer.routes(Routes::all()).source_offset(0).run().unwrap()
+            });
+            assert!(contents(&sink) == expected && report.bytes() == 8 * MIB as u64, "{report}");
         }
     }
 }

@@ -228,8 +228,7 @@ fn the_pipe_stays_usable(from: Sort, to: Sort) {
             fdflow::copy(source, sink).unwrap().bytes()
         });
         let thread = told.recv().unwrap();
-        let asleep = [watch::POLLS.as_slice(), &[libc::SYS_splice]].concat();
-        watch::until("it sleeps", || watch::is_in(thread, &asleep));
+        watch::until("it sleeps", || watch::is_in(thread, &watch::WAITS));
         writer.write_all(&[7; 1000]).unwrap();
         let mut arrived = vec![0; stuffed + 2000];
         let mut receiver = File::from(receiver);

@@ -50,6 +50,17 @@ pub const POLLS: [c_long; 2] = [libc::SYS_poll, libc::SYS_ppoll];
 #[cfg(not(target_arch = "x86_64"))]
 pub const POLLS: [c_long; 1] = [libc::SYS_ppoll];
 
+/// Calls in which a transfer may sleep.
+pub const WAITS: [c_long; 7] = [
+    POLLS[0],
+    libc::SYS_ppoll,
+    libc::SYS_splice,
+    libc::SYS_read,
+    libc::SYS_write,
+    libc::SYS_recvfrom,
+    libc::SYS_sendto,
+];
+
 /// Waits until a thread of this process sleeps in `poll`.
 pub fn until_it_polls(thread: Pid) {
     until("the thread sleeps in poll", || is_in(thread, &POLLS));
