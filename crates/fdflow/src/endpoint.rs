@@ -141,7 +141,8 @@ pub(crate) struct Endpoint {
     pub(crate) origin: Option<u64>,
     /// Poll before a call that could block, because somebody may want to interrupt the wait.
     pub(crate) gated: bool,
-    /// A gated end that poll has called ready since the last call on it.
+    /// A gated end that poll has called ready since the last call on it, or whose last call
+    /// answered that there is nothing more: to ask again does not block.
     pub(crate) ready: bool,
 }
 

@@ -147,6 +147,10 @@ impl<S: Source, D: Sink, K: Kernel> Transfer<S, D, K> {
         let ready = uninterrupted(|| self.kernel.poll(&interests, timeout));
         drop(interests);
         let ready = ready.map_err(|errno| Fault::new(Operation::Wait, side, errno))?;
+        if let (0, Some(idle)) = (ready, self.policy.idle_timeout) {
+            // Now, while it is known which end was waited for: the next step may name the other.
+            return Err(timed_out(side, idle));
+        }
         if ready & 1 != 0 {
             self.mark_ready(side);
         }

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::io;
 
-use crate::endpoint::Endpoint;
+use crate::endpoint::{Endpoint, Kind};
 use crate::engine::extents::Extents;
 use crate::engine::{self, Ends, Progress, Stop, direct, relay};
 use crate::error::{Fault, Operation, Side, TransferError};
@@ -74,6 +74,8 @@ pub struct Transfer<S, D, K = System> {
     preliminaries: Preliminaries,
     /// Waits since the last byte.
     fruitless: u32,
+    /// The end that the last step by hand named.
+    waited_for: Option<Side>,
     /// Whether the present way has not moved a byte yet.
     fresh: bool,
     /// The route of the latest byte.
@@ -148,6 +150,7 @@ impl<S: Source, D: Sink, K: Kernel> Transfer<S, D, K> {
             pace: Pace::default(),
             preliminaries: Preliminaries::Flush,
             fruitless: 0,
+            waited_for: None,
             fresh: true,
             route: Route::ReadWrite,
         }
@@ -194,11 +197,21 @@ impl<S: Source, D: Sink, K: Kernel> Transfer<S, D, K> {
     /// Makes at most one call that moves bytes. For drivers: [`run`](Self::run) is this in a loop
     /// with poll.
     ///
+    /// After a [`Step::Wait`] the next step takes the end that it named for ready; on a blocking
+    /// descriptor that is not, it may block.
+    ///
     /// # Errors
     ///
     /// As for [`run`](Self::run).
     pub fn step(&mut self) -> Result<Step, TransferError> {
-        self.advance_once().map_err(|fault| self.failed(fault))
+        if let Some(side) = self.waited_for.take() {
+            self.mark_ready(side);
+        }
+        let step = self.advance_once().map_err(|fault| self.failed(fault))?;
+        if let Step::Wait(side) = step {
+            self.waited_for = Some(side);
+        }
+        Ok(step)
     }
 
     pub(crate) fn advance_once(&mut self) -> Result<Step, Fault> {
@@ -225,6 +238,7 @@ impl<S: Source, D: Sink, K: Kernel> Transfer<S, D, K> {
     pub(crate) fn begin_run(&mut self) {
         self.preliminaries = Preliminaries::Flush;
         self.fruitless = 0;
+        self.waited_for = None;
     }
 
     pub(crate) fn route(&self) -> Route {
@@ -287,12 +301,13 @@ impl<S: Source, D: Sink, K: Kernel> Transfer<S, D, K> {
     }
 
     /// Decides which ends have to be polled before calls on them: those that block, if somebody
-    /// may want to interrupt the wait.
+    /// may want to interrupt the wait, or if a pipe would be locked meanwhile.
     pub(crate) fn gate(&mut self) {
         let interruptible = self.cancel.is_some() || self.policy.idle_timeout.is_some();
-        let Some(Joint { from, to, .. }) = &mut self.joint else { return };
+        let Some(Joint { from, to, plan }) = &mut self.joint else { return };
+        let polled = interruptible || locks_a_pipe(from.traits.kind, to.traits.kind, plan);
         for end in [from, to] {
-            end.gated = interruptible && !end.traits.nonblocking && end.traits.kind.waits();
+            end.gated = polled && !end.traits.nonblocking && end.traits.kind.waits();
         }
     }
 
@@ -505,4 +520,11 @@ impl<S: Source, D: Sink, K: Kernel> Transfer<S, D, K> {
         }
         Fault::plain(Operation::Plan, io::Error::new(io::ErrorKind::Unsupported, message))
     }
+}
+
+/// Whether a call could wait for one end while it holds the lock of the other, a pipe: whoever
+/// has the pipe's far end could not read what is in it, nor write where there is room.
+fn locks_a_pipe(source: Kind, sink: Kind, plan: &Plan) -> bool {
+    let one_is = (source == Kind::Pipe) != (sink == Kind::Pipe);
+    one_is && source.waits() && sink.waits() && plan.ways.contains(&Way::Splice)
 }

@@ -111,7 +111,7 @@ fn one_call<K: Kernel>(
     let answer =
         call(operation, None, Side::Sink, || make(ends, count(n)).unwrap_or(Err(Errno::INVAL)));
     // Readiness is used up by what moves bytes. A zero leaves it to the read that rules on it.
-    ends.from.ready &= matches!(answer, Ok(0));
+    ends.from.ready = matches!(answer, Ok(0));
     let moved = match answer {
         Ok(moved) => moved as u64,
         Err(Stop::Call { operation, errno, .. }) => {

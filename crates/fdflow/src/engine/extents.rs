@@ -7,6 +7,7 @@ use crate::endpoint::Kind;
 use crate::error::{Operation, Side};
 use crate::policy::Sparse;
 use crate::sys::Kernel;
+use crate::sys::errno::{Verdict, verdict};
 
 /// What lies next in the source.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -92,8 +93,12 @@ pub(crate) fn make_hole<K: Kernel>(ends: &mut Ends<'_, K>, n: u64) -> Result<boo
     if there > 0 && ends.kernel.punch_hole(fd, at, there).is_err() {
         return Ok(false);
     }
-    if end > length {
-        ends.kernel.set_length(fd, end).map_err(&failed)?;
+    if end <= length {
+        return Ok(true);
     }
-    Ok(true)
+    match ends.kernel.set_length(fd, end) {
+        Ok(()) => Ok(true),
+        Err(errno) if verdict(Operation::Hole, errno, true) == Verdict::Refused => Ok(false),
+        Err(errno) => Err(failed(errno)),
+    }
 }

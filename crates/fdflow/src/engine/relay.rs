@@ -101,7 +101,7 @@ pub(crate) fn fill_pipe<K: Kernel>(
         };
         call(operation, Some(Side::Source), Side::Source, || ends.kernel.splice(from, to, count(n)))
     };
-    ends.from.ready &= matches!(moved, Ok(0));
+    ends.from.ready = matches!(moved, Ok(0));
     let moved = moved? as u64;
     if moved == 0 {
         return Ok(Progress::Ended { operation, asked: true });

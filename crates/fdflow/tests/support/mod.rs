@@ -1,5 +1,15 @@
 //! What the tests on real descriptors share.
-#![allow(dead_code, unreachable_pub, clippy::unwrap_used, reason = "each test binary uses its own part of it")]
+#![allow(
+    dead_code,
+    unreachable_pub,
+    clippy::unwrap_used,
+    reason = "each test binary uses its own part of it, and fails by panicking"
+)]
+
+pub mod child;
+pub mod confine;
+pub mod rig;
+pub mod watch;
 
 use std::fs::File;
 use std::io::{Read, Write};
@@ -8,12 +18,14 @@ use std::os::unix::net::UnixStream;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread::{JoinHandle, spawn};
 
-use fdflow::{Report, Routes, TransferError, denied_by_environment};
+use fdflow::{Report, Route, Routes, TransferError, denied_by_environment};
 
 /// A test's own time in the process: the tests of a binary run one after the other, so that
-/// descriptors can be counted. Dropped, it checks that none is left over (H60).
+/// descriptors can be counted. Dropped, it checks that none is left over (H60). A test that stays
+/// in it for minutes hangs, and ends the process.
 pub struct Room {
     before: Vec<String>,
+    _watchdog: watch::Watchdog,
     _alone: MutexGuard<'static, ()>,
 }
 
@@ -22,7 +34,8 @@ impl Room {
         static ALONE: Mutex<()> = Mutex::new(());
         let alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
         fdflow::clear_pool();
-        Self { before: descriptors(), _alone: alone }
+        let watchdog = watch::Watchdog::start();
+        Self { before: descriptors(), _watchdog: watchdog, _alone: alone }
     }
 }
 
@@ -125,6 +138,16 @@ pub fn moved(result: Result<Report, TransferError>) -> Option<Report> {
             None
         }
         Err(error) => panic!("{error}"),
+    }
+}
+
+/// Whether the library was built without kernel routes, to test its portable backend.
+pub const PORTABLE: bool = cfg!(fdflow_portable);
+
+/// Checks that everything went by this route, where the build has it.
+pub fn all_went_by(route: Route, report: &Report) {
+    if !(PORTABLE && route.in_kernel()) {
+        assert_eq!(report.bytes_by(route), report.bytes(), "not all by {route}: {report}");
     }
 }
 
