@@ -246,6 +246,9 @@ impl<S: Source, D: Sink, K: Kernel> Transfer<S, D, K> {
                 Err(cause) if cause.kind() == io::ErrorKind::WouldBlock => {
                     return Ok(Step::Wait(Side::Sink));
                 }
+                Err(cause) if cause.kind() == io::ErrorKind::Interrupted => {
+                    return Ok(Step::Moved(0));
+                }
                 Err(cause) => return Err(Fault::new(Operation::Flush, Side::Sink, cause)),
             }
         }
