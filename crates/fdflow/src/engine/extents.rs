@@ -7,6 +7,7 @@ use crate::endpoint::Kind;
 use crate::error::{Operation, Side};
 use crate::policy::Sparse;
 use crate::sys::Kernel;
+use crate::sys::errno::uninterrupted;
 
 /// What lies next in the source.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -85,15 +86,12 @@ fn skipped<K: Kernel>(ends: &mut Ends<'_, K>, n: u64) -> Step {
 pub(crate) fn make_hole<K: Kernel>(ends: &mut Ends<'_, K>, n: u64) -> Result<bool, Stop> {
     let at = ends.to.position(ends.ledger.given());
     let (Some(fd), Some(at)) = (ends.sink.descriptor(), at) else { return Ok(false) };
-    let failed = call_failed(Operation::Hole, Side::Sink);
-    let length = ends.kernel.length(fd).map_err(&failed)?;
+    let length = ends.kernel.length(fd).map_err(call_failed(Operation::Hole, Side::Sink))?;
     let end = at.saturating_add(n);
     let there = length.min(end).saturating_sub(at);
-    if there > 0 && ends.kernel.punch_hole(fd, at, there).is_err() {
+    if there > 0 && uninterrupted(|| ends.kernel.punch_hole(fd, at, there)).is_err() {
         return Ok(false);
     }
-    if end > length {
-        ends.kernel.set_length(fd, end).map_err(&failed)?;
-    }
-    Ok(true)
+    // A file that cannot be grown so can perhaps be written to; if not, the write says why.
+    Ok(end <= length || uninterrupted(|| ends.kernel.set_length(fd, end)).is_ok())
 }
