@@ -305,7 +305,8 @@ impl World {
             }
             // A source that has gone silent is waited for in vain, and rightly so: but only when
             // all that it gave has been handed on.
-            if self.setup.open && side == Side::Source && self.given == self.taken {
+            let all = self.taken;
+            if self.setup.open && side == Side::Source && self.reach(all) {
                 self.silent = true;
             } else {
                 let staged = self.taken - self.given;
