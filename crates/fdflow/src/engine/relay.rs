@@ -139,19 +139,25 @@ pub(crate) fn unload<K: Kernel>(
     stage: &mut Stage,
     size: usize,
 ) -> Result<(), Stop> {
-    let Some(pipe) = &mut stage.pipe else { return Ok(()) };
+    let Some(pipe) = &mut stage.pipe else { return Err(lost()) };
     let space = stage.buffer.space(size);
     let most = space.len().min(count(pipe.len()));
-    let Some(end) = pipe.reader() else { return Ok(()) };
+    let Some(end) = pipe.reader() else { return Err(lost()) };
     let read = uninterrupted(|| ends.kernel.read(end, &mut space[..most]))
         .map_err(|errno| Stop::Call { operation: Operation::Read, side: None, errno })?;
     if read == 0 || read > most {
-        let cause = io::Error::new(ErrorKind::InvalidData, "a pipe lost the bytes it was given");
-        return Err(Stop::Fault(Fault::plain(Operation::Read, cause)));
+        return Err(lost());
     }
     stage.buffer.filled(read);
     pipe.drained(read as u64);
     Ok(())
+}
+
+/// The ledger has bytes in the stage that are not there: an error, where going on would be to
+/// look for them for ever.
+fn lost() -> Stop {
+    let cause = io::Error::new(ErrorKind::InvalidData, "a pipe lost the bytes it was given");
+    Stop::Fault(Fault::plain(Operation::Read, cause))
 }
 
 /// Writes the stage's buffer into the sink.
