@@ -1,20 +1,16 @@
 //! The simulated calls.
 
-use std::os::fd::BorrowedFd;
 use std::time::Duration;
 
 use rustix::io::Errno;
 
-use super::objects::{Demand, Supply, index, pages, total};
+use super::objects::{index, pages, total};
 use super::script::{Answer, Call};
 use super::setup::Told;
 use super::world::{OVER, Which, World};
-use crate::endpoint::{FileId, Kind, Traits};
+use crate::endpoint::Kind;
 use crate::error::{Operation, Side};
-use crate::sys::{End, Extent, Interest, Kernel, Result, System};
-
-/// Blocks that can be shared are this large.
-const BLOCK: u64 = 4096;
+use crate::sys::{End, Interest, Kernel, Result, System};
 
 /// The most that `answer` lets a call of `n` bytes move; `None` for nothing at all.
 fn bound(answer: Answer, n: u64) -> Option<u64> {
@@ -26,53 +22,6 @@ fn bound(answer: Answer, n: u64) -> Option<u64> {
 }
 
 impl World {
-    pub(super) fn traits(&mut self, fd: BorrowedFd<'_>) -> Result<Traits> {
-        self.enter(&Call::of(Operation::Probe))?;
-        let setup = &self.setup;
-        let file = |traits: Traits, length, position, inode| Traits {
-            length: Some(length),
-            position: Some(position),
-            id: Some(FileId { device: 1, inode }),
-            ..traits
-        };
-        match (self.which(fd), &self.supply, &self.demand) {
-            (Which::Source, supply, _) => {
-                let nonblocking = setup.source_nonblocking;
-                let holes = !setup.holes.is_empty();
-                let traits = Traits { nonblocking, holes, ..Traits::of(setup.source) };
-                Ok(match supply {
-                    Supply::File { length, position, .. } if setup.source == Kind::File => {
-                        file(traits, setup.told(*length), *position, 1)
-                    }
-                    _ => traits,
-                })
-            }
-            (Which::Sink, _, demand) => {
-                let nonblocking = setup.sink_nonblocking;
-                let traits = Traits { nonblocking, append: setup.append, ..Traits::of(setup.sink) };
-                Ok(match demand {
-                    Demand::File { length, position, .. } if setup.sink == Kind::File => {
-                        file(traits, *length, *position, 2)
-                    }
-                    _ => traits,
-                })
-            }
-            _ => Err(Errno::BADF),
-        }
-    }
-
-    pub(super) fn length(&mut self, fd: BorrowedFd<'_>) -> Result<u64> {
-        self.enter(&Call::of(Operation::Probe))?;
-        match (self.which(fd), &mut self.supply, &self.demand) {
-            (Which::Source, Supply::File { length, grows, .. }, _) => {
-                *length += std::mem::take(grows);
-                Ok(self.setup.told(*length))
-            }
-            (Which::Sink, _, Demand::File { length, .. }) => Ok(*length),
-            _ => Err(Errno::BADF),
-        }
-    }
-
     /// Makes sure that the source's end has something, or its end, for a call that can be told
     /// not to wait (`nowait`) or cannot.
     fn await_source(&mut self, from: End<'_>, nowait: bool) -> Result<()> {
@@ -325,57 +274,20 @@ impl World {
         Ok(n)
     }
 
-    pub(super) fn clone_range(&mut self, from: End<'_>, to: End<'_>, n: u64) -> Result<u64> {
-        let operation = Operation::Reflink;
-        self.enter(&Call { n, ..Call::of(operation) })?;
-        let (Some(at), Some(to_at)) = (from.at, to.at) else {
-            self.violated("a clone without offsets".to_owned());
-            return Err(Errno::INVAL);
-        };
-        if n == 0 {
-            self.violated("a clone of 0 bytes, which means all of them".to_owned());
-        }
-        let end = self.supply.end();
-        let aligned =
-            [at, to_at].iter().all(|at| at % BLOCK == 0) && (n % BLOCK == 0 || at + n == end);
-        let errno = match () {
-            () if !self.setup.reflinks => Errno::OPNOTSUPP,
-            () if self.setup.append => Errno::BADF,
-            () if !aligned || at + n > end => Errno::INVAL,
-            () => {
-                self.check_taken(operation, at, n);
-                let piece = super::objects::Piece { start: at, len: n };
-                let offset = self.demand.put(Some(to_at), &[piece]);
-                self.check_given(operation, at, n, offset);
-                return Ok(n);
-            }
-        };
-        self.refuse(operation);
-        Err(errno)
-    }
-
     pub(super) fn poll(
         &mut self,
         interests: &[Interest<'_>],
         timeout: Option<Duration>,
     ) -> Result<u32> {
-        let sides: Vec<(usize, Side)> = interests
-            .iter()
-            .enumerate()
-            .filter_map(|(i, interest)| match self.which(interest.fd) {
-                Which::Source => Some((i, Side::Source)),
-                Which::Sink => Some((i, Side::Sink)),
-                _ => None,
-            })
-            .collect();
-        let strange: Vec<_> = interests.iter().enumerate().collect();
-        let bell = strange.iter().filter(|(_, i)| self.which(i.fd) == Which::Strange).fold(
-            0,
-            |bits, (i, interest)| {
-                let rung = System.poll(&[**interest], Some(Duration::ZERO)).unwrap_or(0);
-                bits | rung << i
-            },
-        );
+        let (mut sides, mut bell) = (Vec::new(), 0);
+        for (i, interest) in interests.iter().enumerate() {
+            match self.which(interest.fd) {
+                Which::Source => sides.push((i, Side::Source)),
+                Which::Sink => sides.push((i, Side::Sink)),
+                // A real descriptor, the bell of a cancel: asked, and never waited for.
+                _ => bell |= System.poll(&[*interest], Some(Duration::ZERO)).unwrap_or(0) << i,
+            }
+        }
         let bits = |world: &Self| {
             let ready = sides.iter().filter(|(_, side)| world.ready(*side));
             ready.fold(bell, |bits, (i, _)| bits | 1 << i)
@@ -397,57 +309,5 @@ impl World {
     pub(super) fn room(&mut self) -> Result<u64> {
         let most = self.script.byte().map_or(u64::MAX, |byte| u64::from(byte) * 64 + 1);
         Ok(self.demand.fits(u64::from(u32::MAX)).min(most))
-    }
-
-    pub(super) fn extent(&mut self, at: u64) -> Result<Extent> {
-        self.enter(&Call::of(Operation::Seek))?;
-        let Supply::File { length, holes, .. } = &self.supply else { return Err(Errno::SPIPE) };
-        if let Some(hole) = holes.iter().find(|hole| hole.contains(&at)) {
-            return Ok(Extent { hole: true, end: hole.end.min(*length) });
-        }
-        let next = holes.iter().map(|hole| hole.start).filter(|start| *start > at).min();
-        Ok(Extent { hole: at >= *length, end: next.unwrap_or(*length).min(*length) })
-    }
-
-    pub(super) fn set_position(&mut self, fd: BorrowedFd<'_>, to: u64) -> Result<()> {
-        match (self.which(fd), &mut self.supply, &mut self.demand) {
-            (Which::Source, Supply::File { position, .. }, _)
-            | (Which::Sink, _, Demand::File { position, .. }) => {
-                *position = to;
-                Ok(())
-            }
-            _ => Err(Errno::SPIPE),
-        }
-    }
-
-    pub(super) fn punch_hole(&mut self, at: u64, n: u64) -> Result<()> {
-        self.enter(&Call { n, ..Call::of(Operation::Hole) })?;
-        let Demand::File { length, .. } = self.demand else { return Err(Errno::NODEV) };
-        if n == 0 || at + n > length {
-            self.violated(format!("punches {n} bytes at {at} of a file of {length}"));
-        }
-        self.blank(at, at + n);
-        Ok(())
-    }
-
-    pub(super) fn set_length(&mut self, to: u64) -> Result<()> {
-        self.enter(&Call { n: to, ..Call::of(Operation::Hole) })?;
-        let Demand::File { length, .. } = &mut self.demand else { return Err(Errno::INVAL) };
-        let before = std::mem::replace(length, to);
-        if before > to {
-            self.violated(format!("cuts the sink from {before} to {to} bytes"));
-        }
-        self.blank(before, to);
-        Ok(())
-    }
-
-    /// The sink file is zeros from `start` to `end`, as far as nobody knew.
-    fn blank(&mut self, start: u64, end: u64) {
-        let known = self.blank_end.max(self.setup.sink_start() + self.given);
-        if start > known {
-            self.violated(format!("a hole from {start} on, where {known} comes next"));
-        }
-        self.blank_end = known.max(end);
-        self.moved(Operation::Hole);
     }
 }

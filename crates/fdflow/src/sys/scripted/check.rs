@@ -1,7 +1,5 @@
 //! A schedule is run and its transfer checked: through to the end, and cut after every step.
 
-use std::fmt::Write as _;
-
 use super::schedule::Schedule;
 use super::{Scripted, ScriptedSink, ScriptedSource};
 use crate::endpoint::Kind;
@@ -82,7 +80,7 @@ fn must(kernel: &Scripted, holds: bool, what: impl FnOnce() -> String) -> Checke
             Some(Err(errno)) => errno::name(*errno).to_owned(),
             None => "-".to_owned(),
         };
-        let _ = write!(wrong, "\n  {operation} {asked} = {answer}");
+        wrong.push_str(&format!("\n  {operation} {asked} = {answer}"));
     }
     Err(wrong)
 }

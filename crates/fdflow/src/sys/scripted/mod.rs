@@ -17,6 +17,7 @@
 mod calls;
 mod check;
 mod ends;
+mod files;
 #[cfg(test)]
 mod hazards;
 mod objects;

@@ -136,7 +136,7 @@ impl Supply {
             Self::Queue { next, here, .. } => {
                 let here = here.iter().take(slots.unwrap_or(usize::MAX));
                 let (mut pieces, mut left) = (Vec::new(), n);
-                for len in here.map(|len| *len) {
+                for len in here.copied() {
                     let len = len.min(left);
                     let start = next + (n - left);
                     left -= len;

@@ -196,7 +196,7 @@ impl World {
     }
 
     pub(super) fn leave(&mut self, answer: Result<u64>) {
-        if let Some(entry) = self.log.last_mut() {
+        if let Some(entry) = self.log.last_mut().filter(|entry| entry.answer.is_none()) {
             entry.answer = Some(answer);
         }
     }
