@@ -10,6 +10,7 @@ use super::extents::{Extents, Part, make_hole};
 use super::{Ends, Progress, Step, Stop, call, count};
 use crate::endpoint::Kind;
 use crate::error::{Fault, Operation, Side};
+use crate::ledger::Imbalance;
 use crate::policy::Sparse;
 use crate::report::Reason;
 use crate::stage::{PipeStage, Stage};
@@ -196,6 +197,10 @@ fn write<K: Kernel>(ends: &mut Ends<'_, K>, bytes: &[u8]) -> Result<usize, Stop>
         ends.sink.advanced(written as u64);
         written
     };
+    if written > bytes.len() {
+        let (claimed, possible) = (written as u64, bytes.len() as u64);
+        return Err(Imbalance { claimed, possible }.into());
+    }
     if written == 0 {
         let cause = io::Error::new(ErrorKind::WriteZero, "the sink took none of the bytes");
         return Err(Stop::Fault(Fault::new(operation, side, cause)));
