@@ -1,5 +1,8 @@
 //! The hazards that a kernel's answers make, one by one.
 
+use std::fs::File;
+use std::io::{self, BufRead};
+
 use rustix::io::Errno;
 
 use super::{Answer, Fault, Scripted, ScriptedSink, ScriptedSource, Setup, Told};
@@ -8,6 +11,7 @@ use crate::error::{Operation, Side, TransferError};
 use crate::report::{Reason, Report};
 use crate::route::{Route, Routes};
 use crate::transfer::Transfer;
+use crate::wrap::Plain;
 
 type Run<'k> = Transfer<ScriptedSource<'k>, ScriptedSink<'k>, &'k Scripted>;
 
@@ -276,6 +280,18 @@ fn h21_a_full_sink_is_waited_for_and_not_the_source_that_is_ready() {
 }
 
 #[test]
+fn h21_a_splice_that_would_block_with_both_ends_ready_is_given_up() {
+    let kernel = kernel(Setup { source_nonblocking: true, ..between(Kind::Pipe, Kind::Tcp) });
+    for nth in 1..200 {
+        kernel.rule(Operation::Splice, nth, Answer::Errno(Errno::AGAIN));
+    }
+    let report = finish(&kernel, transfer(&kernel), SIZE);
+    assert!(
+        report.refused().iter().any(|refusal| refusal.reason == Reason::Stuck(Operation::Splice))
+    );
+}
+
+#[test]
 fn h23_no_count_goes_beyond_what_the_file_has() {
     for (sink, deny) in [
         (Kind::Tcp, Route::Reflink),
@@ -366,4 +382,35 @@ fn a_file_that_ftruncate_cannot_grow_is_given_zeros() {
     kernel.rule(Operation::Hole, 1, Answer::Errno(Errno::PERM));
     let report = finish(&kernel, transfer(&kernel), SIZE);
     assert_eq!(report.legs().iter().map(|leg| leg.holes).sum::<u64>(), 8192);
+}
+
+/// Claims to have moved one byte more than it was given.
+struct Liar;
+
+impl io::Read for Liar {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        Ok(buffer.len() + 1)
+    }
+}
+
+impl io::Write for Liar {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        Ok(bytes.len() + 1)
+    }
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+#[test]
+fn h17_an_end_that_claims_more_than_it_was_asked_for_is_an_error() {
+    let mut transfer = Transfer::new(Plain(Liar), Plain(io::sink())).routes(Routes::all());
+    let error = transfer.run().unwrap_err();
+    assert_eq!((error.kind(), error.staged()), (io::ErrorKind::InvalidData, 0));
+    // More is staged than one call writes: the byte too many would be taken for another one.
+    let mut head = io::BufReader::new(File::open("/dev/zero").unwrap());
+    head.fill_buf().unwrap();
+    let mut transfer = Transfer::new(head, Plain(Liar)).routes(Routes::all()).chunk(1000);
+    let error = transfer.run().unwrap_err();
+    assert_eq!((error.kind(), error.staged()), (io::ErrorKind::InvalidData, 8192));
 }
