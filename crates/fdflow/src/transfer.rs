@@ -260,6 +260,9 @@ impl<S: Source, D: Sink, K: Kernel> Transfer<S, D, K> {
                 Err(cause) if cause.kind() == io::ErrorKind::WouldBlock => {
                     return Ok(Step::Wait(Side::Sink));
                 }
+                Err(cause) if cause.kind() == io::ErrorKind::Interrupted => {
+                    return Ok(Step::Moved(0));
+                }
                 Err(cause) => return Err(Fault::new(Operation::Flush, Side::Sink, cause)),
             }
         }
@@ -425,11 +428,11 @@ impl<S: Source, D: Sink, K: Kernel> Transfer<S, D, K> {
             Some(Ok(Progress::Given { bytes, holes })) => {
                 self.report.add(way.route(), bytes, holes);
                 self.route = way.route();
-                self.fresh = false;
+                self.worn(way, bytes - holes);
                 Ok(Step::Moved(bytes))
             }
             Some(Ok(Progress::Staged(n))) => {
-                self.fresh = false;
+                self.worn(way, n);
                 self.pace.saw(n);
                 Ok(Step::Moved(0))
             }
@@ -438,6 +441,13 @@ impl<S: Source, D: Sink, K: Kernel> Transfer<S, D, K> {
             Some(Err(stop)) => self.stopped(way, stop),
             None => Err(self.no_route()),
         }
+    }
+
+    /// `way`'s call has moved `n` bytes. Bytes that were staged before the present leg, and holes,
+    /// say nothing about its call.
+    fn worn(&mut self, way: Way, n: u64) {
+        let present = self.joint.as_ref().and_then(|joint| joint.plan.ways.first());
+        self.fresh &= n == 0 || present != Some(&way);
     }
 
     fn finished(&mut self) -> Step {

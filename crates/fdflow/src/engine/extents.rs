@@ -7,7 +7,7 @@ use crate::endpoint::Kind;
 use crate::error::{Operation, Side};
 use crate::policy::Sparse;
 use crate::sys::Kernel;
-use crate::sys::errno::{Verdict, verdict};
+use crate::sys::errno::{Verdict, uninterrupted, verdict};
 
 /// What lies next in the source.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -86,19 +86,18 @@ fn skipped<K: Kernel>(ends: &mut Ends<'_, K>, n: u64) -> Step {
 pub(crate) fn make_hole<K: Kernel>(ends: &mut Ends<'_, K>, n: u64) -> Result<bool, Stop> {
     let at = ends.to.position(ends.ledger.given());
     let (Some(fd), Some(at)) = (ends.sink.descriptor(), at) else { return Ok(false) };
-    let failed = call_failed(Operation::Hole, Side::Sink);
-    let length = ends.kernel.length(fd).map_err(&failed)?;
+    let length = ends.kernel.length(fd).map_err(call_failed(Operation::Hole, Side::Sink))?;
     let end = at.saturating_add(n);
     let there = length.min(end).saturating_sub(at);
-    if there > 0 && ends.kernel.punch_hole(fd, at, there).is_err() {
+    if there > 0 && uninterrupted(|| ends.kernel.punch_hole(fd, at, there)).is_err() {
         return Ok(false);
     }
     if end <= length {
         return Ok(true);
     }
-    match ends.kernel.set_length(fd, end) {
+    match uninterrupted(|| ends.kernel.set_length(fd, end)) {
         Ok(()) => Ok(true),
         Err(errno) if verdict(Operation::Hole, errno, true) == Verdict::Refused => Ok(false),
-        Err(errno) => Err(failed(errno)),
+        Err(errno) => Err(call_failed(Operation::Hole, Side::Sink)(errno)),
     }
 }

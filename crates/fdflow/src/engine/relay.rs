@@ -10,6 +10,7 @@ use super::extents::{Extents, Part, make_hole};
 use super::{Ends, Progress, Step, Stop, call, count};
 use crate::endpoint::Kind;
 use crate::error::{Fault, Operation, Side};
+use crate::ledger::Imbalance;
 use crate::policy::Sparse;
 use crate::report::Reason;
 use crate::stage::{PipeStage, Stage};
@@ -139,19 +140,25 @@ pub(crate) fn unload<K: Kernel>(
     stage: &mut Stage,
     size: usize,
 ) -> Result<(), Stop> {
-    let Some(pipe) = &mut stage.pipe else { return Ok(()) };
+    let Some(pipe) = &mut stage.pipe else { return Err(lost()) };
     let space = stage.buffer.space(size);
     let most = space.len().min(count(pipe.len()));
-    let Some(end) = pipe.reader() else { return Ok(()) };
+    let Some(end) = pipe.reader() else { return Err(lost()) };
     let read = uninterrupted(|| ends.kernel.read(end, &mut space[..most]))
         .map_err(|errno| Stop::Call { operation: Operation::Read, side: None, errno })?;
     if read == 0 || read > most {
-        let cause = io::Error::new(ErrorKind::InvalidData, "a pipe lost the bytes it was given");
-        return Err(Stop::Fault(Fault::plain(Operation::Read, cause)));
+        return Err(lost());
     }
     stage.buffer.filled(read);
     pipe.drained(read as u64);
     Ok(())
+}
+
+/// The ledger has bytes in the stage that are not there: an error, where going on would be to
+/// look for them for ever.
+fn lost() -> Stop {
+    let cause = io::Error::new(ErrorKind::InvalidData, "a pipe lost the bytes it was given");
+    Stop::Fault(Fault::plain(Operation::Read, cause))
 }
 
 /// Writes the stage's buffer into the sink.
@@ -190,6 +197,10 @@ fn write<K: Kernel>(ends: &mut Ends<'_, K>, bytes: &[u8]) -> Result<usize, Stop>
         ends.sink.advanced(written as u64);
         written
     };
+    if written > bytes.len() {
+        let (claimed, possible) = (written as u64, bytes.len() as u64);
+        return Err(Imbalance { claimed, possible }.into());
+    }
     if written == 0 {
         let cause = io::Error::new(ErrorKind::WriteZero, "the sink took none of the bytes");
         return Err(Stop::Fault(Fault::new(operation, side, cause)));
