@@ -24,6 +24,8 @@ pub(crate) enum Contender {
     StdCopy,
     /// `splice`, through a pipe of this size unless an end is a pipe.
     Splice(usize),
+    /// `splice` of at most this much at a time, through a pipe of 1 MiB.
+    SpliceBy(usize),
     /// `read` and `write` through a buffer of this size.
     ReadWrite(usize),
     /// `sendfile` in calls as large as they can be.
@@ -68,7 +70,8 @@ impl Contender {
             Self::Fdflow => return fdflow(source, sink),
             Self::StdCopy => (std_copy(source, sink)?, Pieces::default()),
             Self::Splice(_) if pipe => raw::splice_once(from, to)?,
-            Self::Splice(capacity) => raw::splice_staged(from, to, capacity)?,
+            Self::Splice(capacity) => raw::splice_staged(from, to, capacity, usize::MAX)?,
+            Self::SpliceBy(most) => raw::splice_staged(from, to, 1 << 20, most)?,
             Self::ReadWrite(buffer) => raw::read_write(from, to, buffer)?,
             Self::Sendfile => raw::sendfile(from, to)?,
             Self::CopyFileRange(call) => raw::copy_file_range(from, to, call)?,
@@ -170,6 +173,7 @@ impl fmt::Display for Contender {
             Self::StdCopy => f.pad("std-io-copy"),
             Self::SPLICE => f.pad("raw-splice"),
             Self::Splice(capacity) => f.pad(&format!("raw-splice-{}", short(capacity))),
+            Self::SpliceBy(most) => f.pad(&format!("raw-splice-by-{}", short(most))),
             Self::ReadWrite(buffer) => f.pad(&format!("raw-rw-{}", short(buffer))),
             Self::Sendfile => f.pad("raw-sendfile"),
             Self::CopyFileRange(call) => f.pad(&format!("raw-cfr-{}", short(call))),
@@ -203,7 +207,9 @@ impl FromStr for Contender {
             "cp" => return Ok(Self::Cp),
             _ => {}
         }
-        if let Some(capacity) = name.strip_prefix("raw-splice-") {
+        if let Some(most) = name.strip_prefix("raw-splice-by-") {
+            Ok(Self::SpliceBy(size(most)?))
+        } else if let Some(capacity) = name.strip_prefix("raw-splice-") {
             Ok(Self::Splice(size(capacity)?))
         } else if let Some(buffer) = name.strip_prefix("raw-rw-") {
             Ok(Self::ReadWrite(size(buffer)?))
@@ -212,7 +218,7 @@ impl FromStr for Contender {
         } else {
             Err(format!(
                 "unknown contender `{name}`; there are fdflow, std-io-copy, cp, raw-sendfile, \
-                 raw-splice[-SIZE], raw-rw-SIZE and raw-cfr-SIZE"
+                 raw-splice[-SIZE], raw-splice-by-SIZE, raw-rw-SIZE and raw-cfr-SIZE"
             ))
         }
     }
@@ -229,6 +235,7 @@ mod tests {
             Contender::StdCopy,
             Contender::SPLICE,
             Contender::Splice(65536),
+            Contender::SpliceBy(8192),
             Contender::ReadWrite(32768),
             Contender::Sendfile,
             Contender::CopyFileRange(1 << 30),

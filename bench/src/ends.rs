@@ -8,6 +8,8 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 
 use clap::ValueEnum;
+use rustix::net::sockopt::{set_tcp_congestion, set_tcp_nodelay};
+use rustix::net::{AddressFamily, SocketFlags, SocketType, connect, socket_with};
 
 /// What an end is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -109,16 +111,30 @@ impl AsFd for SinkEnd {
     }
 }
 
+/// How TCP senders are set.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct TcpOptions {
+    pub(crate) nodelay: bool,
+    /// The congestion control, where it is not to be the system's.
+    pub(crate) congestion: Option<String>,
+}
+
 /// A connection of this kind over loopback with the system's buffers: the end that is written to
 /// and the end that is read from.
-pub(crate) fn connection(kind: Kind, nodelay: bool) -> io::Result<(OwnedFd, OwnedFd)> {
+pub(crate) fn connection(kind: Kind, options: &TcpOptions) -> io::Result<(OwnedFd, OwnedFd)> {
     match kind {
         Kind::Tcp => {
             let listener = TcpListener::bind("127.0.0.1:0")?;
-            let writer = TcpStream::connect(listener.local_addr()?)?;
+            let flags = SocketFlags::CLOEXEC;
+            let writer = socket_with(AddressFamily::INET, SocketType::STREAM, flags, None)?;
+            // Before it connects: one that was paced once is paced for ever.
+            if let Some(name) = &options.congestion {
+                set_tcp_congestion(&writer, name)?;
+            }
+            set_tcp_nodelay(&writer, options.nodelay)?;
+            connect(&writer, &listener.local_addr()?)?;
             let (reader, _) = listener.accept()?;
-            writer.set_nodelay(nodelay)?;
-            Ok((writer.into(), reader.into()))
+            Ok((writer, reader.into()))
         }
         Kind::Unix => {
             let (writer, reader) = UnixStream::pair()?;

@@ -25,8 +25,11 @@ impl Facts {
         if conditions.pinned.is_some() {
             run.push_str(", the mover alone on one processor");
         }
-        if conditions.nodelay {
+        if conditions.tcp.nodelay {
             run.push_str(", TCP_NODELAY");
+        }
+        if let Some(name) = &conditions.tcp.congestion {
+            run.push_str(&format!(", TCP senders with {name}"));
         }
         let lines = vec![
             ("date", date.clone()),
@@ -141,6 +144,7 @@ fn date(time: SystemTime) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::ends::TcpOptions;
     use std::time::Duration;
 
     #[test]
@@ -158,12 +162,15 @@ mod tests {
         let conditions = Conditions {
             rounds: 3,
             timeout: Duration::from_secs(1),
-            nodelay: true,
+            tcp: TcpOptions { nodelay: true, congestion: Some("reno".to_owned()) },
             pinned: Some((1, 0)),
         };
         let facts = Facts::collect(Path::new("/"), &conditions).to_string();
         assert!(facts.contains("| kernel | Linux "), "{facts}");
-        assert!(facts.contains("3 rounds") && facts.contains("TCP_NODELAY"), "{facts}");
+        assert!(
+            facts.contains("3 rounds") && facts.contains("TCP_NODELAY, TCP senders with reno"),
+            "{facts}"
+        );
         assert!(facts.lines().all(|line| line.starts_with('|') && line.ends_with('|')));
     }
 }

@@ -8,7 +8,7 @@ use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use crate::contenders::Contender;
-use crate::ends::{self, Kind};
+use crate::ends::{self, Kind, TcpOptions};
 use crate::measure::Outcome;
 use crate::process::Party;
 
@@ -46,11 +46,11 @@ pub(crate) struct Job {
 }
 
 /// How all jobs of a run are measured.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub(crate) struct Conditions {
     pub(crate) rounds: u32,
     pub(crate) timeout: Duration,
-    pub(crate) nodelay: bool,
+    pub(crate) tcp: TcpOptions,
     /// The mover's processor, and that of the writer and the reader.
     pub(crate) pinned: Option<(usize, usize)>,
 }
@@ -93,12 +93,11 @@ impl Job {
     /// Makes one transfer in processes of its own and returns what it cost the mover.
     fn transfer(&self, contender: Contender, conditions: &Conditions) -> io::Result<Outcome> {
         let deadline = Instant::now() + conditions.timeout;
-        let nodelay = conditions.nodelay;
         let others = pin(conditions.pinned.map(|(_, others)| others));
         let mut reader = None;
         let (to, sink) = match &self.drain {
             Drain::Reader(kind) => {
-                let (writer_end, reader_end) = ends::connection(*kind, nodelay)?;
+                let (writer_end, reader_end) = ends::connection(*kind, &conditions.tcp)?;
                 reader = Some(self.reader(reader_end, &others, deadline)?);
                 (*kind, writer_end)
             }
@@ -107,7 +106,7 @@ impl Job {
         let mut writer = None;
         let (from, source) = match &self.feed {
             Feed::Writer { kind, piece } => {
-                let (writer_end, reader_end) = ends::connection(*kind, nodelay)?;
+                let (writer_end, reader_end) = ends::connection(*kind, &conditions.tcp)?;
                 writer = Some(self.writer(writer_end, *piece, &others, deadline)?);
                 (*kind, reader_end)
             }

@@ -26,6 +26,7 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
 
+use crate::ends::TcpOptions;
 use crate::facts::Facts;
 use crate::job::{Cell, Conditions, Job};
 use crate::record::Record;
@@ -71,6 +72,9 @@ struct Common {
     /// Set TCP_NODELAY at both senders
     #[arg(long)]
     nodelay: bool,
+    /// Congestion control of both TCP senders; default: the system's
+    #[arg(long)]
+    congestion: Option<String>,
     /// Give the mover the last processor for itself, writer and reader the first
     #[arg(long)]
     pin: bool,
@@ -88,7 +92,7 @@ impl Common {
         Conditions {
             rounds: self.rounds,
             timeout: Duration::from_secs(self.timeout),
-            nodelay: self.nodelay,
+            tcp: TcpOptions { nodelay: self.nodelay, congestion: self.congestion.clone() },
             pinned: self.pin.then_some((cpus - 1, 0)),
         }
     }

@@ -39,18 +39,19 @@ fn write_all(to: BorrowedFd<'_>, mut bytes: &[u8]) -> io::Result<()> {
     Ok(())
 }
 
-/// `splice` into a pipe of `capacity` bytes and out of it.
+/// `splice` into a pipe of `capacity` bytes and out of it, at most `most` at a time.
 pub(crate) fn splice_staged(
     from: BorrowedFd<'_>,
     to: BorrowedFd<'_>,
     capacity: usize,
+    most: usize,
 ) -> io::Result<(u64, Pieces)> {
     let (reader, writer) = rustix::pipe::pipe_with(PipeFlags::CLOEXEC)?;
-    let capacity = rustix::pipe::fcntl_setpipe_size(&writer, capacity)?;
+    let most = rustix::pipe::fcntl_setpipe_size(&writer, capacity)?.min(most);
     let mut pieces = Pieces::default();
     let mut total = 0;
     loop {
-        let mut staged = splice(from, &writer, capacity)?;
+        let mut staged = splice(from, &writer, most)?;
         if staged == 0 {
             return Ok((total, pieces));
         }
