@@ -1,8 +1,9 @@
 //! Plots without an axis of sizes: a panel per pair, a bar per contender.
 
+use crate::contenders::Contender;
 use crate::job::Cell;
-use crate::plot::{AXIS, FAINT, GRID, Svg, colour, label, marks};
-use crate::tables::{Figure, distinct, pairs};
+use crate::plot::{AXIS, FAINT, GRID, Svg, label, marks};
+use crate::tables::{Figure, pairs};
 
 const WIDTH: f64 = 470.0;
 const NAMES: f64 = 100.0;
@@ -14,7 +15,6 @@ const BELOW: f64 = 34.0;
 
 /// The plot of all cells, which have one size in each pair.
 pub(crate) fn bars(cells: &[Cell], figure: Figure) -> String {
-    let contenders = distinct(cells.iter().map(|cell| cell.contender));
     let panels: Vec<(&str, Vec<&Cell>)> = pairs(cells)
         .into_iter()
         .map(|pair| (pair, cells.iter().filter(|cell| cell.pair == pair).collect()))
@@ -29,24 +29,16 @@ pub(crate) fn bars(cells: &[Cell], figure: Figure) -> String {
     let mut svg = Svg::new(2.0 * WIDTH, HEAD + height * rows, title);
     for (i, (pair, cells)) in panels.iter().enumerate() {
         let (x, y) = (WIDTH * (i % 2) as f64, HEAD + height * (i / 2) as f64);
-        let colours: Vec<_> =
-            cells.iter().map(|cell| colour(cell.contender, &contenders)).collect();
-        panel(
-            &mut svg,
-            (x, y),
-            pair,
-            &cells.iter().copied().zip(colours).collect::<Vec<_>>(),
-            figure,
-        );
+        panel(&mut svg, (x, y), pair, cells, figure);
     }
     svg.finish()
 }
 
-fn panel(svg: &mut Svg, (x, y): (f64, f64), pair: &str, cells: &[(&Cell, &str)], figure: Figure) {
+fn panel(svg: &mut Svg, (x, y): (f64, f64), pair: &str, cells: &[&Cell], figure: Figure) {
     let left = x + NAMES + 14.0;
     let width = WIDTH - NAMES - 70.0;
     let (top, bottom) = (y + ABOVE, y + ABOVE + BAR * cells.len() as f64);
-    let tops = cells.iter().filter_map(|(cell, _)| Some(figure.of(cell)?.max));
+    let tops = cells.iter().filter_map(|cell| Some(figure.of(cell)?.max));
     let (end, step) = marks(tops.fold(0.0, f64::max));
     let at = |value: f64| left + width * value / end;
     svg.text(
@@ -62,15 +54,16 @@ fn panel(svg: &mut Svg, (x, y): (f64, f64), pair: &str, cells: &[(&Cell, &str)],
         svg.text(at(mark), bottom + 14.0, &label(mark), &style);
         mark += step;
     }
-    for (i, (cell, colour)) in cells.iter().enumerate() {
+    for (i, cell) in cells.iter().enumerate() {
         let Some(spread) = figure.of(cell) else { continue };
         let above = top + BAR * i as f64;
         let middle = above + BAR / 2.0;
         let (bar, thickness) = (at(spread.median) - left, BAR - 6.0);
         svg.add(&format!(
             "<rect x=\"{left:.1}\" y=\"{:.1}\" width=\"{bar:.1}\" height=\"{thickness}\" \
-             fill=\"{colour}\" fill-opacity=\"0.85\"/>",
-            above + 3.0
+             fill=\"{}\"/>",
+            above + 3.0,
+            colour(cell.contender)
         ));
         svg.line((at(spread.min), middle), (at(spread.max), middle), "stroke=\"#222222\"");
         let name = cell.contender.to_string();
@@ -83,10 +76,18 @@ fn panel(svg: &mut Svg, (x, y): (f64, f64), pair: &str, cells: &[(&Cell, &str)],
     }
 }
 
+/// What the plot is about, the limits, and the peers.
+fn colour(contender: Contender) -> &'static str {
+    match contender {
+        Contender::Fdflow => "#d55e00",
+        raw if raw.is_raw() => "#7ba3c9",
+        _ => "#b4b4b4",
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::contenders::Contender;
     use crate::record::tests::cell;
 
     #[test]

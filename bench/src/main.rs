@@ -131,6 +131,9 @@ fn copies(select: &copy::Select, common: &Common) -> Result<(), Box<dyn Error>> 
 }
 
 fn measure(jobs: &[Job], conditions: &Conditions) -> io::Result<Vec<Cell>> {
+    if jobs.is_empty() {
+        return Err(io::Error::other("none of these contenders takes part in these parts"));
+    }
     let mut all = Vec::new();
     for (i, job) in jobs.iter().enumerate() {
         let cells = job.measure(conditions)?;

@@ -73,7 +73,7 @@ pub(crate) const AXIS: &str = "stroke=\"#666666\"";
 pub(crate) const FAINT: &str = "font-size=\"11\" fill-opacity=\"0.75\"";
 
 /// The colour of a contender: always the same within a record.
-pub(crate) fn colour(contender: Contender, all: &[Contender]) -> &'static str {
+fn colour(contender: Contender, all: &[Contender]) -> &'static str {
     let at = all.iter().position(|one| *one == contender).unwrap_or(0);
     COLOURS[at % COLOURS.len()]
 }

@@ -42,7 +42,7 @@ pub(crate) struct Select {
     /// Sizes of the writer's writes, at most 1m; default: the eleven powers of two from 1k
     #[arg(long, value_delimiter = ',', value_parser = write_size)]
     sizes: Vec<Size>,
-    /// Bytes of a transfer; default: 512m, less for small writes
+    /// Bytes of a transfer; default: 384m, less for small writes
     #[arg(long)]
     bytes: Option<Size>,
     /// Who takes part
@@ -89,7 +89,7 @@ impl Select {
 
 /// So many bytes that a transfer takes some tenths of a second.
 fn enough(write: u64) -> u64 {
-    (write << 15).clamp(128 << 20, 512 << 20)
+    (write << 15).clamp(128 << 20, 384 << 20)
 }
 
 /// The record's text.
