@@ -87,6 +87,9 @@ fn index(n: u64) -> usize {
 #[test]
 fn h43_a_file_past_4_gib_into_a_file() {
     let _room = Room::enter();
+    if cfg!(fdflow_portable) {
+        return skipped("h43_a_file_past_4_gib_into_a_file", "its holes would all be written");
+    }
     for chunk in [fdflow::DEFAULT_CHUNK, usize::MAX] {
         let _case = Case(format!("chunks of {chunk}"));
         let mut source = long_file(tempfile::tempfile().unwrap());
@@ -101,9 +104,7 @@ fn h43_a_file_past_4_gib_into_a_file() {
             sink.read_exact_at(&mut got, at).unwrap();
             same(&format!("the sentinel at {at}"), &got, &sentinel);
         }
-        if !cfg!(fdflow_portable) {
-            assert!(sink.metadata().unwrap().blocks() * 512 < MIB, "holes stay holes: {report}");
-        }
+        assert!(sink.metadata().unwrap().blocks() * 512 < MIB, "holes stay holes: {report}");
     }
 }
 

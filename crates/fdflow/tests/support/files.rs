@@ -23,7 +23,7 @@ pub fn route_sets() -> [Routes; 4] {
         Policy::default().routes,
         Routes::only(Route::CopyFileRange).with(Route::ReadWrite),
         Routes::only(Route::ReadWrite),
-        Routes::only(Route::Splice),
+        if cfg!(fdflow_portable) { Routes::all() } else { Routes::only(Route::Splice) },
     ]
 }
 
