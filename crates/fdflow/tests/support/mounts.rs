@@ -1,7 +1,7 @@
 //! Filesystems to move files between, mounted for one test.
 //!
 //! They are mounted in a mount namespace of the test's own thread: nobody else sees them, and a
-//! test that is killed leaves nothing behind. Loop devices are detached with their mount.
+//! test that is killed leaves nothing behind but empty directories. Loop devices are detached with their mount.
 #![allow(unsafe_code, reason = "a mount namespace cannot be left by safe calls alone")]
 
 use std::fs::File;
@@ -91,7 +91,10 @@ impl Mounts {
             }
             _ => mount.args(["-t", name, "-o", "loop"]).arg(image(name, &base)?),
         };
-        done(mount.arg(&at))?;
+        let mounted = done(mount.arg(&at));
+        // The loop device holds the image, if there is one, for as long as it is mounted.
+        let _gone = std::fs::remove_file(base.join(format!("{name}.image"))).is_ok();
+        mounted?;
         self.mounted.push(at.clone());
         self.place(name, at);
         Ok(())
