@@ -1,38 +1,108 @@
 //! Whether a flow between sockets is a stream or a row of small messages. Pure.
 //!
-//! A splice costs two calls and a page reference per piece, a copy costs by the byte: small
-//! messages are cheaper copied, streams are cheaper spliced, and only the flow tells which it is.
+//! A splice costs by the call and by the piece, a copy by the byte. From TCP, which joins what is
+//! written in small pieces, splicing wins as soon as calls bring some KiB. A Unix socket keeps
+//! each write apart, and a call that brings 64 KiB may bring them in 64 pieces, so that there the
+//! pieces have to be looked at: a *trial* fills a pipe of few slots and sees how much that is.
+//! The figures that the numbers below rest on are in `bench/record/`.
 
-/// A read of at least this much counts as part of a stream.
-pub(crate) const LARGE: u64 = 32 << 10;
-/// So many large reads in a row make a stream.
-const TO_STREAM: u8 = 2;
-/// A splice that takes less than this counts against the stream.
-pub(crate) const SMALL: u64 = 8 << 10;
-/// So many small splices in a row end it.
-const TO_MESSAGES: u8 = 8;
+use crate::endpoint::Kind;
+
+/// The slots of a pipe for a trial: those of a pipe that nobody has resized.
+pub(crate) const TRIAL_SLOTS: u64 = 16;
+/// Calls that bring this much on average make a stream.
+const TO_STREAM: u64 = 6 << 10;
+/// Calls that bring less than this on average end it.
+const TO_MESSAGES: u64 = 2 << 10;
+/// So many calls weigh in the average.
+const WEIGHT: u64 = 8;
+/// A trial that has not decided after so many fills is given up.
+const FILLS: u8 = 16;
+/// After a trial that found small pieces so many bytes go by before the next, twice as many after
+/// each further one.
+const PAUSE: u64 = 16 << 20;
+const LONGEST_PAUSE: u64 = 1 << 30;
+/// From a Unix socket splicing pays with pieces of this size.
+const LEAST_PIECE: u64 = 3 << 10;
+/// The same where the sink spaces its segments out in time, and handles each of them apart.
+const LEAST_PIECE_SPACED: u64 = 10 << 10;
 
 /// What a flow looks like at the moment.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Mood {
+    Messages,
+    Trial { fills: u8 },
+    Stream,
+}
+
+/// The pace of a flow.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Pace {
-    stream: bool,
-    in_a_row: u8,
+    mood: Mood,
+    /// Bytes a call, averaged.
+    mean: u64,
+    /// Bytes since a trial found small pieces.
+    since: u64,
+    /// So many of them are to go by before the next trial.
+    pause: u64,
+    /// The pieces with which splicing pays; 0 where it does with any.
+    least_piece: u64,
+}
+
+impl Default for Pace {
+    fn default() -> Self {
+        Self { mood: Mood::Messages, mean: 0, since: 0, pause: 0, least_piece: 0 }
+    }
 }
 
 impl Pace {
-    /// Whether it pays to splice.
-    pub(crate) fn is_stream(self) -> bool {
-        self.stream
+    /// The pace of a flow out of `source`, before anything has come. `spaced` says whether the
+    /// sink spaces its segments out in time.
+    pub(crate) fn of(source: Kind, spaced: bool) -> Self {
+        let least_piece = match source {
+            Kind::Unix if spaced => LEAST_PIECE_SPACED,
+            Kind::Unix => LEAST_PIECE,
+            _ => 0,
+        };
+        Self { least_piece, ..Self::default() }
+    }
+
+    /// Whether to splice.
+    pub(crate) fn splices(self) -> bool {
+        self.mood != Mood::Messages
+    }
+
+    /// Whether to splice through a pipe of [`TRIAL_SLOTS`], and to say what came of it.
+    pub(crate) fn is_trial(self) -> bool {
+        matches!(self.mood, Mood::Trial { .. })
     }
 
     /// `n` bytes came in one call.
     pub(crate) fn saw(&mut self, n: u64) {
-        let (against, needed) =
-            if self.stream { (n < SMALL, TO_MESSAGES) } else { (n >= LARGE, TO_STREAM) };
-        self.in_a_row = if against { self.in_a_row + 1 } else { 0 };
-        if self.in_a_row == needed {
-            *self = Self { stream: !self.stream, in_a_row: 0 };
-        }
+        self.mean = (self.mean * (WEIGHT - 1) + n) / WEIGHT;
+        self.since = self.since.saturating_add(n);
+        self.mood = match self.mood {
+            Mood::Messages if self.mean < TO_STREAM || self.since < self.pause => Mood::Messages,
+            Mood::Messages if self.least_piece > 0 => Mood::Trial { fills: 0 },
+            Mood::Messages => Mood::Stream,
+            _ if self.mean < TO_MESSAGES => Mood::Messages,
+            mood => mood,
+        };
+    }
+
+    /// A trial's fill brought `n` bytes; `more` says whether the source had more and the slots
+    /// were what stopped it.
+    pub(crate) fn tried(&mut self, n: u64, more: bool) {
+        let Mood::Trial { fills } = self.mood else { return };
+        self.mood = if n >= self.least_piece * TRIAL_SLOTS {
+            Mood::Stream
+        } else if more || fills + 1 >= FILLS {
+            self.since = 0;
+            self.pause = (self.pause * 2).clamp(PAUSE, LONGEST_PAUSE);
+            Mood::Messages
+        } else {
+            Mood::Trial { fills: fills + 1 }
+        };
     }
 }
 
@@ -40,24 +110,60 @@ impl Pace {
 mod tests {
     use super::*;
 
-    fn after(sizes: impl IntoIterator<Item = u64>) -> Pace {
-        let mut pace = Pace::default();
+    fn after(source: Kind, sizes: impl IntoIterator<Item = u64>) -> Pace {
+        let mut pace = Pace::of(source, false);
         sizes.into_iter().for_each(|n| pace.saw(n));
         pace
     }
 
     #[test]
-    fn two_large_reads_in_a_row_make_a_stream() {
-        assert!(!after([LARGE]).is_stream());
-        assert!(!after([LARGE, 1, LARGE]).is_stream());
-        assert!(after([1, LARGE, LARGE]).is_stream());
+    fn messages_stay_messages_and_large_calls_make_a_stream() {
+        assert!(!after(Kind::Tcp, [64; 1000]).splices());
+        assert!(!after(Kind::Tcp, [4096; 1000]).splices());
+        assert!(after(Kind::Tcp, [65_536]).splices());
+        assert!(after(Kind::Tcp, [8192; 12]).splices());
     }
 
     #[test]
-    fn a_stream_survives_a_few_small_pieces_and_ends_with_many() {
-        let stream = [LARGE, LARGE];
-        assert!(after(stream.into_iter().chain([1; 7])).is_stream());
-        assert!(after(stream.into_iter().chain([1; 7]).chain([SMALL]).chain([1; 7])).is_stream());
-        assert!(!after(stream.into_iter().chain([1; 8])).is_stream());
+    fn a_stream_survives_small_pieces_between_large_ones_and_ends_with_small_ones_alone() {
+        let stream = || [65_536; 4].into_iter();
+        assert!(after(Kind::Tcp, stream().chain([1; 10])).splices());
+        let mixed = (0..1000).map(|i| if i % 8 == 0 { 65_536 } else { 1024 });
+        assert!(after(Kind::Tcp, stream().chain(mixed)).splices());
+        assert!(!after(Kind::Tcp, stream().chain([64; 40])).splices());
+    }
+
+    #[test]
+    fn from_a_unix_socket_the_pieces_decide() {
+        let mut pace = after(Kind::Unix, [65_536; 2]);
+        assert!(pace.is_trial());
+        pace.tried(64 << 10, true);
+        assert!(pace.splices() && !pace.is_trial(), "4 KiB a slot");
+
+        let mut pace = after(Kind::Unix, [65_536; 2]);
+        pace.tried(16 << 10, true);
+        assert!(!pace.splices(), "1 KiB a slot");
+        (0..255).for_each(|_| pace.saw(65_536));
+        assert!(!pace.splices(), "not before some MiB have gone by");
+        pace.saw(65_536);
+        assert!(pace.is_trial());
+    }
+
+    #[test]
+    fn a_trial_of_a_source_that_runs_dry_goes_on_for_a_while() {
+        let mut pace = after(Kind::Unix, [65_536; 2]);
+        for _ in 0..FILLS {
+            assert!(pace.is_trial());
+            pace.tried(16 << 10, false);
+        }
+        assert!(!pace.splices());
+    }
+
+    #[test]
+    fn where_segments_are_spaced_out_pieces_have_to_be_larger() {
+        let mut pace = Pace::of(Kind::Unix, true);
+        pace.saw(65_536);
+        pace.tried(128 << 10, true);
+        assert!(!pace.splices());
     }
 }

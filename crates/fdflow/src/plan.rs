@@ -8,9 +8,6 @@ use crate::policy::{Policy, Sparse, Stability};
 use crate::report::{Reason, Refusal};
 use crate::route::Route;
 
-/// Fewer bytes than this go cheaper through one read and one write than through sendfile.
-pub(crate) const SMALL: u64 = 16 << 10;
-
 /// A way to move bytes, as an engine knows it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Way {
@@ -46,8 +43,8 @@ pub(crate) struct Plan {
     pub(crate) paced: bool,
 }
 
-/// Plans a transfer from `from` to `to`, of which `known` bytes are left if that can be told.
-pub(crate) fn plan(from: &Endpoint, to: &Endpoint, policy: &Policy, known: Option<u64>) -> Plan {
+/// Plans a transfer from `from` to `to`.
+pub(crate) fn plan(from: &Endpoint, to: &Endpoint, policy: &Policy) -> Plan {
     let (source, sink) = (from.traits.kind, to.traits.kind);
     let mut plan = Plan::default();
     if let Some(side) = without_descriptor(source, sink) {
@@ -58,12 +55,6 @@ pub(crate) fn plan(from: &Endpoint, to: &Endpoint, policy: &Policy, known: Optio
             Some(reason) => plan.refused.push(Refusal::new(way.route(), reason)),
             None => plan.ways.push(way),
         }
-    }
-    if let [Way::Sendfile, .., Way::ReadWrite] = plan.ways[..]
-        && known.is_some_and(|known| (1..=SMALL).contains(&known))
-    {
-        plan.ways.retain(|way| *way == Way::ReadWrite);
-        plan.refused.push(Refusal::new(Route::Sendfile, Reason::Small));
     }
     plan.paced = plan.ways[..] == [Way::SpliceStaged, Way::ReadWrite]
         && source.is_stream()
@@ -140,7 +131,7 @@ mod tests {
     }
 
     fn ways(from: Kind, to: Kind, policy: &Policy) -> Vec<Way> {
-        plan(&end(from), &end(to), policy, None).ways.to_vec()
+        plan(&end(from), &end(to), policy).ways.to_vec()
     }
 
     #[test]
@@ -164,7 +155,7 @@ mod tests {
 
     #[test]
     fn only_sockets_at_both_ends_are_paced() {
-        let paced = |from, to| plan(&end(from), &end(to), &open(), None).paced;
+        let paced = |from, to| plan(&end(from), &end(to), &open()).paced;
         assert!(paced(Kind::Tcp, Kind::Unix) && paced(Kind::Unix, Kind::Unix));
         assert!(!paced(Kind::Tcp, Kind::File) && !paced(Kind::Pipe, Kind::Tcp));
     }
@@ -172,7 +163,7 @@ mod tests {
     #[test]
     fn a_denied_route_is_told_and_not_taken() {
         let policy = Policy { routes: Routes::all().without(Route::Sendfile), ..open() };
-        let plan = plan(&end(Kind::File), &end(Kind::Tcp), &policy, None);
+        let plan = plan(&end(Kind::File), &end(Kind::Tcp), &policy);
         assert_eq!(plan.ways[..], [Way::SpliceStaged, Way::ReadWrite]);
         assert_eq!(plan.refused[..], [Refusal::new(Route::Sendfile, Reason::Denied)]);
     }
@@ -183,14 +174,6 @@ mod tests {
         assert_eq!(ways(Kind::File, Kind::Tcp, &policy), [Way::ReadWrite]);
         assert_eq!(ways(Kind::File, Kind::Pipe, &policy), [Way::ReadWrite]);
         assert_eq!(ways(Kind::Tcp, Kind::File, &policy), [Way::SpliceStaged, Way::ReadWrite]);
-    }
-
-    #[test]
-    fn small_files_are_read_and_written() {
-        let small = |known| plan(&end(Kind::File), &end(Kind::Tcp), &open(), Some(known)).ways[0];
-        assert_eq!(small(SMALL), Way::ReadWrite);
-        assert_eq!(small(SMALL + 1), Way::Sendfile);
-        assert_eq!(small(0), Way::Sendfile, "length 0 may be procfs's: nothing is known");
     }
 
     #[test]

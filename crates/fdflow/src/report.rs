@@ -54,8 +54,8 @@ pub enum Reason {
     MayLeaveHoles,
     /// The call cannot write at an explicit sink offset.
     NoSinkOffset,
-    /// Fewer bytes than the route's own cost is worth.
-    Small,
+    /// Less than a block is left, and blocks are what it shares.
+    LessThanABlock,
     /// The call would block although both ends are ready.
     Stuck(Operation),
 }
@@ -100,7 +100,7 @@ impl fmt::Display for Reason {
                 f.write_str("may leave blocks unwritten, and none was to be left")
             }
             Self::NoSinkOffset => f.write_str("cannot write at an explicit offset"),
-            Self::Small => f.write_str("too few bytes to be worth it"),
+            Self::LessThanABlock => f.write_str("less than a block is left"),
             Self::Stuck(_) => f.write_str("would block although both ends are ready"),
         }
     }

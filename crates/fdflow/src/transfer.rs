@@ -16,7 +16,7 @@ use crate::report::{Reason, Refusal, Report};
 use crate::route::Route;
 use crate::run::{Cancel, Observer};
 use crate::source::{Buffered, Sink, Source};
-use crate::stage::Stage;
+use crate::stage::{NARROW, Stage, WIDE};
 use crate::sys::errno::{Verdict, verdict};
 use crate::sys::{Kernel, System};
 
@@ -24,6 +24,8 @@ use crate::sys::{Kernel, System};
 const MESSAGE_BUFFER: usize = 64 << 10;
 /// The buffer of a transfer that goes through user space for good.
 const BULK_BUFFER: usize = 256 << 10;
+/// The least buffer; a length that is known may still turn out to be wrong.
+const LEAST_BUFFER: usize = 4 << 10;
 /// So many waits without a byte between them and a one-call splice is given up: both ends are
 /// ready and it would block all the same.
 const FRUITLESS_WAITS: u32 = 32;
@@ -88,6 +90,8 @@ struct Joint {
     from: Endpoint,
     to: Endpoint,
     plan: Plan,
+    /// How large a buffer the transfer has, if it needs one.
+    buffer: usize,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -296,10 +300,16 @@ impl<S: Source, D: Sink, K: Kernel> Transfer<S, D, K> {
         fit::check(&from, &to, &self.policy)?;
         let there = from.traits.length.zip(from.origin).map(|(end, at)| end.saturating_sub(at));
         let known = there.map(|there| there.min(self.left_to_take()));
-        let plan = plan(&from, &to, &self.policy, known);
+        let plan = plan(&from, &to, &self.policy);
         plan.refused.iter().for_each(|refusal| self.report.refuse(*refusal));
-        self.joint = Some(Joint { from, to, plan });
+        let source = from.traits.kind;
+        let buffer = buffer_size(&plan, known);
+        self.joint = Some(Joint { from, to, plan, buffer });
         self.gate();
+        if self.is_paced() {
+            let spaced = self.lend(|ends, _, _| ends.sink_spaces_out()).unwrap_or(false);
+            self.pace = Pace::of(source, spaced);
+        }
         Ok(())
     }
 
@@ -307,7 +317,7 @@ impl<S: Source, D: Sink, K: Kernel> Transfer<S, D, K> {
     /// may want to interrupt the wait, or if a pipe would be locked meanwhile.
     pub(crate) fn gate(&mut self) {
         let interruptible = self.cancel.is_some() || self.policy.idle_timeout.is_some();
-        let Some(Joint { from, to, plan }) = &mut self.joint else { return };
+        let Some(Joint { from, to, plan, .. }) = &mut self.joint else { return };
         let polled = interruptible || locks_a_pipe(from.traits.kind, to.traits.kind, plan);
         for end in [from, to] {
             end.gated = polled && !end.traits.nonblocking && end.traits.kind.waits();
@@ -323,7 +333,7 @@ impl<S: Source, D: Sink, K: Kernel> Transfer<S, D, K> {
     /// The way to take bytes by, at the present pace.
     fn way(&self) -> Option<Way> {
         let plan = &self.joint.as_ref()?.plan;
-        if plan.paced && !self.pace.is_stream() {
+        if plan.paced && !self.pace.splices() {
             return Some(Way::ReadWrite);
         }
         plan.ways.first().copied()
@@ -334,7 +344,7 @@ impl<S: Source, D: Sink, K: Kernel> Transfer<S, D, K> {
     }
 
     fn buffer_size(&self) -> usize {
-        if self.is_paced() { MESSAGE_BUFFER } else { BULK_BUFFER }
+        self.joint.as_ref().map_or(MESSAGE_BUFFER, |joint| joint.buffer)
     }
 
     /// What the source has read ahead goes into the buffer, to be written first.
@@ -411,12 +421,13 @@ impl<S: Source, D: Sink, K: Kernel> Transfer<S, D, K> {
             self.stage.detach_pipe();
         }
         let (want, size) = (self.left_to_take(), self.buffer_size());
+        let capacity = if self.pace.is_trial() { NARROW } else { WIDE };
         let step = self.lend(|ends, stage, extents| match way {
             Way::Reflink => direct::reflink(ends, want),
             Way::CopyFileRange => direct::copy_file_range(ends, extents, want),
             Way::Sendfile => direct::sendfile(ends, want),
             Way::Splice => direct::splice(ends, want),
-            Way::SpliceStaged => relay::fill_pipe(ends, stage, extents, want),
+            Way::SpliceStaged => relay::fill_pipe(ends, stage, extents, capacity, want),
             Way::ReadWrite => relay::fill_buffer(ends, stage, extents, size, want),
         });
         self.settle(way, step)
@@ -433,7 +444,7 @@ impl<S: Source, D: Sink, K: Kernel> Transfer<S, D, K> {
             }
             Some(Ok(Progress::Staged(n))) => {
                 self.worn(way, n);
-                self.pace.saw(n);
+                self.look_at_pace(way, n);
                 Ok(Step::Moved(0))
             }
             Some(Ok(Progress::Ended { .. })) if way == Way::ReadWrite => Ok(self.finished()),
@@ -448,6 +459,18 @@ impl<S: Source, D: Sink, K: Kernel> Transfer<S, D, K> {
     fn worn(&mut self, way: Way, n: u64) {
         let present = self.joint.as_ref().and_then(|joint| joint.plan.ways.first());
         self.fresh &= n == 0 || present != Some(&way);
+    }
+
+    /// `n` bytes were taken by `way`: whether it is still the right one for the flow.
+    fn look_at_pace(&mut self, way: Way, n: u64) {
+        if !self.is_paced() {
+            return;
+        }
+        if way == Way::SpliceStaged && self.pace.is_trial() {
+            let more = self.lend(|ends, _, _| ends.source_has_more()).unwrap_or(false);
+            self.pace.tried(n, more);
+        }
+        self.pace.saw(n);
     }
 
     fn finished(&mut self) -> Step {
@@ -529,6 +552,16 @@ impl<S: Source, D: Sink, K: Kernel> Transfer<S, D, K> {
             message.push_str(&format!("{sign}{}: {}", refusal.route, refusal.reason));
         }
         Fault::plain(Operation::Plan, io::Error::new(io::ErrorKind::Unsupported, message))
+    }
+}
+
+/// No larger than what there is to move: the buffer is zeroed when it is got, which costs more
+/// than moving a small file.
+fn buffer_size(plan: &Plan, known: Option<u64>) -> usize {
+    let most = if plan.paced { MESSAGE_BUFFER } else { BULK_BUFFER };
+    match known {
+        Some(known @ 1..) => usize::try_from(known).unwrap_or(most).clamp(LEAST_BUFFER, most),
+        _ => most,
     }
 }
 

@@ -22,7 +22,7 @@ pub(crate) fn reflink<K: Kernel>(ends: &mut Ends<'_, K>, want: u64) -> Step {
     }
     let n = left.map_or(0, |left| if left <= want { left } else { want - want % BLOCK });
     if n == 0 {
-        return Err(Stop::Refused(Reason::Small));
+        return Err(Stop::Refused(Reason::LessThanABlock));
     }
     let at = ends.from.position(ends.ledger.taken());
     let to_at = ends.to.position(ends.ledger.given());

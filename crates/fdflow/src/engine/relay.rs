@@ -13,7 +13,7 @@ use crate::error::{Fault, Operation, Side};
 use crate::ledger::Imbalance;
 use crate::policy::Sparse;
 use crate::report::Reason;
-use crate::stage::{PipeStage, Stage};
+use crate::stage::{PipeStage, Stage, WIDE};
 use crate::sys::Kernel;
 use crate::sys::errno::uninterrupted;
 
@@ -73,11 +73,12 @@ pub(crate) fn read<K: Kernel>(ends: &mut Ends<'_, K>, space: &mut [u8]) -> Resul
     read
 }
 
-/// Splices up to `want` bytes into the stage's pipe.
+/// Splices up to `want` bytes into the stage's pipe, one of about `capacity` bytes.
 pub(crate) fn fill_pipe<K: Kernel>(
     ends: &mut Ends<'_, K>,
     stage: &mut Stage,
     extents: &mut Extents,
+    capacity: usize,
     want: u64,
 ) -> Step {
     let operation = Operation::Splice;
@@ -90,12 +91,13 @@ pub(crate) fn fill_pipe<K: Kernel>(
         Err(step) => return step,
     };
     ends.gate(Side::Source)?;
-    if stage.pipe.is_none() {
-        let open = || PipeStage::open(ends.kernel);
+    if stage.pipe.as_ref().is_none_or(|pipe| pipe.asked() != capacity) {
+        let open = || PipeStage::open(ends.kernel, capacity);
         stage.pipe = Some(call(Operation::Pipe, None, Side::Source, open)?);
     }
-    let Some(pipe) = &mut stage.pipe else { return Err(Stop::Refused(Reason::Stuck(operation))) };
-    let n = want.min(pipe.capacity() as u64).min(ends.policy.call());
+    let Some(pipe) = &mut stage.pipe else { return Err(lost()) };
+    // A narrow pipe is asked for more than its capacity: its slots may hold more than a page.
+    let n = want.min(pipe.capacity().max(WIDE) as u64).min(ends.policy.call());
     let moved = {
         let (Some(from), Some(to)) = (ends.source_end(), pipe.writer()) else {
             return Err(Stop::Refused(Reason::NoDescriptor(Side::Source)));

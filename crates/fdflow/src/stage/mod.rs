@@ -5,7 +5,7 @@ mod pipe;
 pub(crate) mod pool;
 
 pub(crate) use buffer::Buffer;
-pub(crate) use pipe::PipeStage;
+pub(crate) use pipe::{NARROW, PipeStage, WIDE};
 
 use crate::sys::Kernel;
 

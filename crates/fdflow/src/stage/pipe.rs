@@ -8,7 +8,9 @@ use crate::sys::errno::uninterrupted;
 use crate::sys::{End, Kernel, NewPipe, Result};
 
 /// What a stage's pipe should hold: the most that an unprivileged process may ask for.
-const CAPACITY: usize = 1 << 20;
+pub(crate) const WIDE: usize = 1 << 20;
+/// What a pipe holds that nobody has resized: few slots, whose content tells the size of pieces.
+pub(crate) const NARROW: usize = 64 << 10;
 
 /// A private pipe and the count of the bytes in it.
 ///
@@ -18,13 +20,19 @@ const CAPACITY: usize = 1 << 20;
 pub(crate) struct PipeStage {
     pipe: Option<NewPipe>,
     len: u64,
+    asked: usize,
 }
 
 impl PipeStage {
-    /// A pooled pipe or a new one.
-    pub(crate) fn open<K: Kernel>(kernel: &K) -> Result<Self> {
-        let pipe = kernel.pipe(CAPACITY)?;
-        Ok(Self { pipe: Some(pipe), len: 0 })
+    /// A pipe of about `capacity` bytes.
+    pub(crate) fn open<K: Kernel>(kernel: &K, capacity: usize) -> Result<Self> {
+        let pipe = kernel.pipe(capacity)?;
+        Ok(Self { pipe: Some(pipe), len: 0, asked: capacity })
+    }
+
+    /// The capacity that was asked for; what was got may be less.
+    pub(crate) fn asked(&self) -> usize {
+        self.asked
     }
 
     pub(crate) fn len(&self) -> u64 {

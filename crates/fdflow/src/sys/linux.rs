@@ -13,7 +13,7 @@ use rustix::pipe::{PipeFlags, SpliceFlags};
 
 use super::{End, Extent, Interest, Kernel, NewPipe, Result, unix};
 use crate::endpoint::{Kind, Traits};
-use crate::stage::pool;
+use crate::stage::{WIDE, pool};
 
 /// The kernel that the program runs on.
 #[derive(Debug, Clone, Copy, Default)]
@@ -79,14 +79,18 @@ impl Kernel for System {
     }
 
     fn pipe(&self, capacity: usize) -> Result<NewPipe> {
-        if let Some(pipe) = pool::take() {
+        let wide = capacity >= WIDE;
+        if wide && let Some(pipe) = pool::take() {
             return Ok(pipe);
         }
         let (reader, writer) = rustix::pipe::pipe_with(PipeFlags::CLOEXEC | PipeFlags::NONBLOCK)?;
-        // EPERM past the user's quota, EBUSY never on an empty pipe: take what there is.
-        let capacity = rustix::pipe::fcntl_setpipe_size(&writer, capacity)
-            .or_else(|_| rustix::pipe::fcntl_getpipe_size(&writer))?;
-        Ok(NewPipe { reader, writer, capacity, reusable: true })
+        let mut got = Err(Errno::PERM);
+        if wide {
+            // EPERM past the user's quota: take what there is.
+            got = rustix::pipe::fcntl_setpipe_size(&writer, capacity);
+        }
+        let capacity = got.or_else(|_| rustix::pipe::fcntl_getpipe_size(&writer))?;
+        Ok(NewPipe { reader, writer, capacity, reusable: wide })
     }
 
     fn sendfile(&self, from: End<'_>, to: End<'_>, n: usize) -> Result<usize> {
@@ -145,6 +149,10 @@ impl Kernel for System {
         rustix::fs::open(path, OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK, Mode::empty())
     }
 
+    fn spaces_out(&self, to: End<'_>) -> bool {
+        to.kind == Kind::Tcp && has_bbr(to.fd)
+    }
+
     fn room(&self, to: End<'_>) -> Result<usize> {
         if to.kind.is_stream() { socket_room(to.fd, to.kind) } else { Ok(PIPE_ATOMIC) }
     }
@@ -189,6 +197,23 @@ fn socket_room(fd: BorrowedFd<'_>, kind: Kind) -> Result<usize> {
     let used = if kind == Kind::Tcp { info[WMEM_QUEUED] } else { info[WMEM_ALLOC] };
     let room = info[SNDBUF].saturating_sub(used) as usize / 2;
     Ok(not_sent_room(fd, kind).map_or(room, |low| room.min(low)))
+}
+
+/// Whether a connection's congestion control is BBR, which paces.
+fn has_bbr(fd: BorrowedFd<'_>) -> bool {
+    let mut name = [0_u8; 16];
+    let mut length = libc::socklen_t::try_from(name.len()).unwrap_or(0);
+    // SAFETY: the kernel writes at most `length` bytes, the size of `name`.
+    let answer = unsafe {
+        libc::getsockopt(
+            fd.as_raw_fd(),
+            libc::IPPROTO_TCP,
+            libc::TCP_CONGESTION,
+            name.as_mut_ptr().cast(),
+            &raw mut length,
+        )
+    };
+    answer == 0 && name.starts_with(b"bbr")
 }
 
 /// `TCP_NOTSENT_LOWAT`, where the program set it: a blocking send stops at it too.

@@ -45,13 +45,8 @@ impl Drop for Room {
             return;
         }
         fdflow::clear_pool();
-        assert_eq!(
-            descriptors().len(),
-            self.before.len(),
-            "descriptors left: {:?}, before {:?}",
-            descriptors(),
-            self.before
-        );
+        let after = descriptors();
+        assert!(after.len() <= self.before.len(), "left: {after:?}, before {:?}", self.before);
     }
 }
 
@@ -153,5 +148,7 @@ pub fn all_went_by(route: Route, report: &Report) {
 
 /// Says loudly that a test did not run, and why.
 pub fn skipped(test: &str, reason: &str) {
-    eprintln!("SKIPPED {test}: {reason}");
+    // Not by a macro, whose output the test harness keeps to itself.
+    let line = format!("SKIPPED {test}: {reason}\n");
+    std::io::stderr().write_all(line.as_bytes()).unwrap();
 }
