@@ -90,13 +90,12 @@ impl Pace {
         };
     }
 
-    /// A trial's fill brought `n` bytes; `more` says whether the source had more and the slots
-    /// were what stopped it.
-    pub(crate) fn tried(&mut self, n: u64, more: bool) {
+    /// A trial's fill brought `n` bytes; `full` says whether they took every slot.
+    pub(crate) fn tried(&mut self, n: u64, full: bool) {
         let Mood::Trial { fills } = self.mood else { return };
         self.mood = if n >= self.least_piece * TRIAL_SLOTS {
             Mood::Stream
-        } else if more || fills + 1 >= FILLS {
+        } else if full || fills + 1 >= FILLS {
             self.since = 0;
             self.pause = (self.pause * 2).clamp(PAUSE, LONGEST_PAUSE);
             Mood::Messages

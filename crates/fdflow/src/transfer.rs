@@ -467,8 +467,8 @@ impl<S: Source, D: Sink, K: Kernel> Transfer<S, D, K> {
             return;
         }
         if way == Way::SpliceStaged && self.pace.is_trial() {
-            let more = self.lend(|ends, _, _| ends.source_has_more()).unwrap_or(false);
-            self.pace.tried(n, more);
+            let full = self.stage.pipe.as_ref().is_some_and(|pipe| pipe.is_full(&self.kernel));
+            self.pace.tried(n, full);
         }
         self.pace.saw(n);
     }

@@ -16,7 +16,7 @@ use crate::policy::Policy;
 use crate::report::Reason;
 use crate::source::{Sink, Source};
 use crate::sys::errno::uninterrupted;
-use crate::sys::{self, End, Interest, Kernel};
+use crate::sys::{self, End, Kernel};
 
 /// What one step moved.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -88,13 +88,6 @@ impl<K: Kernel> Ends<'_, K> {
     pub(crate) fn covers_taken(&self) -> bool {
         let at = self.from.position(self.ledger.taken());
         self.from.traits.length.zip(at).is_some_and(|(length, at)| at <= length)
-    }
-
-    /// Whether the source has bytes to read at this moment.
-    pub(crate) fn source_has_more(&self) -> bool {
-        let Some(fd) = self.source.descriptor() else { return false };
-        let now = Some(std::time::Duration::ZERO);
-        self.kernel.poll(&[Interest { fd, readable: true }], now).is_ok_and(|ready| ready != 0)
     }
 
     /// Whether the sink spaces its segments out in time.

@@ -99,9 +99,12 @@ pub(crate) fn fill_pipe<K: Kernel>(
     // A narrow pipe is asked for more than its capacity: its slots may hold more than a page.
     let n = want.min(pipe.capacity().max(WIDE) as u64).min(ends.policy.call());
     let moved = {
-        let (Some(from), Some(to)) = (ends.source_end(), pipe.writer()) else {
+        let (Some(from), Some(mut to)) = (ends.source_end(), pipe.writer()) else {
             return Err(Stop::Refused(Reason::NoDescriptor(Side::Source)));
         };
+        // The pipe is empty and ours alone: there is nothing in it to wait for. Where the source
+        // may block, so may the call, as a hand-written loop's does.
+        to.nowait = from.nowait || ends.from.traits.nonblocking;
         call(operation, Some(Side::Source), Side::Source, || ends.kernel.splice(from, to, count(n)))
     };
     ends.from.ready = matches!(moved, Ok(0));

@@ -1,11 +1,12 @@
 //! A stage in the kernel: a private pipe.
 
 use std::os::fd::AsFd;
+use std::time::Duration;
 
 use super::pool;
 use crate::endpoint::Kind;
 use crate::sys::errno::uninterrupted;
-use crate::sys::{End, Kernel, NewPipe, Result};
+use crate::sys::{End, Interest, Kernel, NewPipe, Result};
 
 /// What a stage's pipe should hold: the most that an unprivileged process may ask for.
 pub(crate) const WIDE: usize = 1 << 20;
@@ -51,6 +52,13 @@ impl PipeStage {
     /// The end to splice out of.
     pub(crate) fn reader(&self) -> Option<End<'_>> {
         self.pipe.as_ref().map(|pipe| end(&pipe.reader))
+    }
+
+    /// Whether no slot is free.
+    pub(crate) fn is_full<K: Kernel>(&self, kernel: &K) -> bool {
+        let Some(writer) = self.writer() else { return false };
+        let room = Interest { fd: writer.fd, readable: false };
+        kernel.poll(&[room], Some(Duration::ZERO)) == Ok(0)
     }
 
     pub(crate) fn filled(&mut self, n: u64) {

@@ -83,7 +83,7 @@ impl Kernel for System {
         if wide && let Some(pipe) = pool::take() {
             return Ok(pipe);
         }
-        let (reader, writer) = rustix::pipe::pipe_with(PipeFlags::CLOEXEC | PipeFlags::NONBLOCK)?;
+        let (reader, writer) = rustix::pipe::pipe_with(PipeFlags::CLOEXEC)?;
         let mut got = Err(Errno::PERM);
         if wide {
             // EPERM past the user's quota: take what there is.

@@ -46,7 +46,9 @@ pub struct End<'fd> {
     pub nowait: bool,
 }
 
-/// A pipe made for a stage, both ends close-on-exec and non-blocking.
+/// A pipe made for a stage, both ends close-on-exec. Whether a call waits for it is said call by
+/// call ([`End::nowait`]), since a pipe that does not block keeps a splice from waiting for a
+/// Unix socket too.
 #[derive(Debug)]
 pub struct NewPipe {
     /// The end that bytes come out of.
