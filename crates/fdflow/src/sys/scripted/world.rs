@@ -179,6 +179,7 @@ impl World {
         match errno {
             Errno::INTR => {}
             Errno::AGAIN => self.again = Some(false),
+            // Not to be able to make or to find holes is no reason to leave a route.
             _ if operation == Operation::Hole || operation == Operation::Seek => {}
             _ if refuses(operation, errno, self.copied) => self.refuse(operation),
             _ => self.fault = Some(Fault { operation, errno }),
