@@ -484,7 +484,8 @@ impl<S: Source, D: Sink, K: Kernel> Transfer<S, D, K> {
         let want = usize::try_from(self.left_to_take()).unwrap_or(usize::MAX);
         let size = self.buffer_size();
         let mut block = [0; RULING_READ];
-        let most = block.len().min(want);
+        let call = usize::try_from(self.policy.call()).unwrap_or(usize::MAX);
+        let most = block.len().min(want).min(call);
         let ruling = self.lend(|ends, stage, _| {
             let n = relay::read(ends, &mut block[..most])?;
             if n == 0 {

@@ -92,6 +92,10 @@ impl World {
             Err(OVER) => Answer::Well,
             entered => entered?,
         };
+        if self.stages[i].held.is_empty() {
+            self.violated("reads from a private pipe that is empty".to_owned());
+            return Err(Errno::AGAIN);
+        }
         let n = bound(answer, call.n).unwrap_or(call.n);
         let (pieces, mut done) = (self.stages[i].peek(n), 0);
         for piece in pieces {

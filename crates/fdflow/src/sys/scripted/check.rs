@@ -214,8 +214,7 @@ fn check_finished(kernel: &Scripted, schedule: &Schedule, transfer: Run<'_>) -> 
     let fault = kernel.take_fault();
     must(kernel, fault.is_none(), || format!("{fault:?}, and the transfer ends well"))?;
     check_positions(kernel, schedule, ledger)?;
-    let undelivered = transfer.into_parts().undelivered.len();
-    must(kernel, undelivered == 0, || format!("{undelivered} bytes undelivered after the end"))
+    check_parts(kernel, transfer)
 }
 
 /// Where the descriptors' own positions must be.
@@ -265,6 +264,8 @@ fn check_stopped(
 fn check_parts(kernel: &Scripted, transfer: Run<'_>) -> Checked {
     let ledger = transfer.ledger();
     let Parts { undelivered, .. } = transfer.into_parts();
+    let violations = kernel.violations();
+    must(kernel, violations.is_empty(), || violations.join("\n"))?;
     let right = undelivered.len() as u64 == ledger.staged();
     must(kernel, right, || format!("{} bytes undelivered of {ledger:?}", undelivered.len()))?;
     let right = kernel.is(ledger.given(), &undelivered);

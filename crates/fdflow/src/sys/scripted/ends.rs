@@ -11,7 +11,7 @@ use crate::error::Operation;
 use crate::source::{Buffered, Sink, Source};
 use crate::sys::{End, Kernel};
 
-/// The kernel's source. One of kind [`Kind::User`] offers no descriptor.
+/// The kernel's source. One of kind `User` offers no descriptor.
 #[derive(Debug)]
 pub struct ScriptedSource<'k> {
     kernel: &'k Scripted,
@@ -20,7 +20,7 @@ pub struct ScriptedSource<'k> {
     seen: u64,
 }
 
-/// The kernel's sink. One of kind [`Kind::User`] offers no descriptor.
+/// The kernel's sink. One of kind `User` offers no descriptor.
 #[derive(Debug)]
 pub struct ScriptedSink<'k> {
     kernel: &'k Scripted,

@@ -376,6 +376,27 @@ fn the_end_of_a_blocking_pipe_is_found_although_each_call_is_polled_for() {
 }
 
 #[test]
+fn a_file_that_grows_is_moved_to_its_new_end_by_the_same_route() {
+    for sink in [Kind::File, Kind::Tcp, Kind::Pipe] {
+        let kernel = kernel(Setup { grows: 5000, ..between(Kind::File, sink) });
+        let report = finish(&kernel, transfer(&kernel).deny(Route::Reflink), SIZE + 5000);
+        let told = report.refused().iter().any(|refusal| refusal.reason != Reason::Denied);
+        assert!(!told && report.bytes_by(Route::ReadWrite) <= 1024, "{report}");
+    }
+}
+
+#[test]
+fn holes_stay_holes_and_only_they() {
+    let holes = vec![0..8192, 12_288..16_384, 20_480..SIZE];
+    let sum = holes.iter().map(|hole| hole.end - hole.start).sum::<u64>();
+    let kernel = kernel(Setup { holes, sink_length: 30_000, ..between(Kind::File, Kind::File) });
+    // Several calls an extent: the last of them must end with it.
+    let report = finish(&kernel, transfer(&kernel).chunk(1000), SIZE);
+    assert_eq!(report.legs().iter().map(|leg| leg.holes).sum::<u64>(), sum);
+    assert_eq!(report.bytes_by(Route::CopyFileRange), SIZE);
+}
+
+#[test]
 fn a_file_that_ftruncate_cannot_grow_is_given_zeros() {
     let holes = vec![0..8192, 20_480..SIZE];
     let kernel = kernel(Setup { holes, ..between(Kind::File, Kind::File) });

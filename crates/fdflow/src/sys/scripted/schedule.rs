@@ -92,8 +92,9 @@ impl Schedule {
     #[must_use]
     pub fn decode(bytes: &[u8]) -> Self {
         let mut bytes = Bytes(bytes);
-        let (setup, odd) = ends(&mut bytes);
+        let (mut setup, odd) = ends(&mut bytes);
         let (policy, source_limit) = policy(&mut bytes, setup.size, odd);
+        setup.most = setup.most.min(policy.chunk as u64);
         let cancel_at = match bytes.next() {
             byte @ 192.. => Some(u64::from(byte - 191)),
             _ => None,

@@ -67,6 +67,8 @@ impl Call {
             Operation::Reflink => return vec![Errno::NOSPC, Errno::DQUOT, Errno::IO],
             Operation::Probe => return vec![Errno::IO, Errno::STALE],
             Operation::Wait => return vec![Errno::NOMEM],
+            // What cannot be made a hole is written; only that can fail.
+            Operation::Hole => return vec![Errno::NOSPC, Errno::FBIG, Errno::IO],
             Operation::Buffered | Operation::Flush => return vec![Errno::IO],
             _ => return vec![],
         };
@@ -102,7 +104,7 @@ const NOT_FOR_THIS_PAIR: [Errno; 6] =
 /// words, what `errno.rs` says: the one checks the other.
 fn refusals(operation: Operation) -> &'static [Errno] {
     match operation {
-        Operation::Sendfile | Operation::Splice => &NOT_FOR_THIS_PAIR,
+        Operation::Sendfile | Operation::Splice | Operation::Hole => &NOT_FOR_THIS_PAIR,
         Operation::CopyFileRange => &[
             Errno::INVAL,
             Errno::NOSYS,
@@ -120,7 +122,6 @@ fn refusals(operation: Operation) -> &'static [Errno] {
             &[Errno::OPNOTSUPP, Errno::XDEV, Errno::INVAL, Errno::NOTTY, Errno::BADF, Errno::PERM]
         }
         Operation::Pipe => &[Errno::MFILE, Errno::NFILE, Errno::NOMEM, Errno::PERM, Errno::NOSYS],
-        Operation::Hole => &[Errno::OPNOTSUPP, Errno::PERM, Errno::NOSYS, Errno::FBIG],
         Operation::Seek => &[Errno::INVAL, Errno::NOSYS, Errno::ACCESS],
         _ => &[],
     }

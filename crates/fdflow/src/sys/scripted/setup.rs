@@ -6,6 +6,9 @@ use std::ops::Range;
 use super::objects::{Demand, Supply};
 use crate::endpoint::Kind;
 
+/// The kernel's own bound for one call.
+const CALL_MAX: u64 = 0x7fff_f000;
+
 /// What a file's `stat` says of its length.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Told {
@@ -65,6 +68,8 @@ pub struct Setup {
     pub reflinks: bool,
     /// Whether the source never ends: it goes silent.
     pub open: bool,
+    /// The most that a call may be asked to move.
+    pub most: u64,
 }
 
 impl Default for Setup {
@@ -92,6 +97,7 @@ impl Default for Setup {
             grows: 0,
             reflinks: false,
             open: false,
+            most: CALL_MAX,
         }
     }
 }

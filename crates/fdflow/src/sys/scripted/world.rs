@@ -14,8 +14,6 @@ use crate::sys::{End, Result};
 /// So many calls in a row without a byte, a byte of script or a peer's progress are a spin. A
 /// spurious `EAGAIN` on a splice may cost 32 rounds of four calls.
 const SPIN: u32 = 300;
-/// The kernel's own bound for one call.
-const CALL_MAX: u64 = 0x7fff_f000;
 /// Entries that the log keeps.
 const LOG: usize = 64;
 /// What every call answers once the simulation is over: nothing takes it for a refusal.
@@ -181,6 +179,7 @@ impl World {
         match errno {
             Errno::INTR => {}
             Errno::AGAIN => self.again = Some(false),
+            // Not to be able to make or to find holes is no reason to leave a route.
             _ if operation == Operation::Hole || operation == Operation::Seek => {}
             _ if refuses(operation, errno, self.copied) => self.refuse(operation),
             _ => self.fault = Some(Fault { operation, errno }),
@@ -203,7 +202,7 @@ impl World {
 
     /// Checks the count of a call that moves bytes.
     pub(super) fn check_count(&mut self, operation: Operation, n: u64) {
-        if n == 0 || n > CALL_MAX {
+        if n == 0 || n > self.setup.most {
             self.violated(format!("{operation} of {n} bytes"));
         }
     }
