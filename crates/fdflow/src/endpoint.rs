@@ -161,6 +161,20 @@ impl Endpoint {
         Ok(Self { traits, offset, origin, gated: false, ready: false })
     }
 
+    /// Looks where a file stands, of which `moved` bytes are behind the descriptor by now.
+    pub(crate) fn look_again<K: Kernel>(
+        &mut self,
+        kernel: &K,
+        fd: Option<BorrowedFd<'_>>,
+        moved: u64,
+    ) -> sys::Result<()> {
+        let Some(fd) = fd.filter(|_| self.traits.kind == Kind::File) else { return Ok(()) };
+        self.traits = kernel.traits(fd)?;
+        let own = self.traits.position.map(|at| at.wrapping_sub(moved));
+        self.origin = self.offset.or(own);
+        Ok(())
+    }
+
     /// The explicit offset of the byte after `moved` others, where one was given.
     pub(crate) fn at(&self, moved: u64) -> Option<u64> {
         self.offset.map(|offset| offset.saturating_add(moved))

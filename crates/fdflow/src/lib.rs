@@ -25,7 +25,6 @@
 //! [`Sink`] is listed there; [`Plain`] makes one of any `Read` or `Write`. A [`Report`] tells the
 //! routes taken and why better ones were not; a [`TransferError`] also what became of the bytes.
 
-mod builder;
 mod copy;
 mod endpoint;
 mod ends;

@@ -209,3 +209,30 @@ fn refused(name: &str, error: &fdflow::TransferError, side: Side, why: &str) {
     assert_eq!((error.kind(), error.side()), (ErrorKind::InvalidInput, Some(side)), "{name}");
     assert!(error.to_string().contains(why), "{name}: {error}");
 }
+
+#[test]
+fn a_position_that_was_moved_between_two_runs_is_where_the_next_one_goes_on() {
+    let _room = Room::enter();
+    let bytes = pattern(300_000, 9);
+    let (mut from, mut to) = (file_of(&bytes), file_of(&[]));
+    let mut transfer = Transfer::new(&mut from, &mut to).limit(100_000);
+    let Some(_) = moved(transfer.run()) else { return };
+    let parts = transfer.into_parts();
+    parts.source.seek(SeekFrom::Start(250_000)).unwrap();
+    let mut transfer = Transfer::new(parts.source, parts.sink).limit(10);
+    moved(transfer.run()).unwrap();
+    // The same transfer, after its file was moved behind its back.
+    let mut same = file_of(&bytes);
+    let again = same.try_clone().unwrap();
+    let mut transfer = Transfer::new(&again, &mut to).limit(1000);
+    moved(transfer.run()).unwrap();
+    same.seek(SeekFrom::Start(299_000)).unwrap();
+    transfer.set_limit(5000);
+    assert_eq!(moved(transfer.run()).unwrap().bytes(), 2000, "to the end, and no further");
+    drop(transfer);
+    to.rewind().unwrap();
+    let expected = [&bytes[..100_000], &bytes[250_000..250_010], &bytes[..1000], &bytes[299_000..]];
+    let mut got = Vec::new();
+    to.read_to_end(&mut got).unwrap();
+    assert!(got == expected.concat());
+}
