@@ -57,3 +57,8 @@ pub use source::{Buffered, Sink, Source};
 pub use stage::pool::clear as clear_pool;
 pub use transfer::{Parts, Step, Transfer};
 pub use wrap::{Count, Counted, Plain};
+
+/// The README's example, compiled and run.
+#[cfg(doctest)]
+#[doc = include_str!("../../../README.md")]
+struct Readme;
