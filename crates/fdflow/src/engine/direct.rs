@@ -16,7 +16,7 @@ const BLOCK: u64 = 4096;
 /// Shares the next `want` bytes, as far as they make whole blocks.
 pub(crate) fn reflink<K: Kernel>(ends: &mut Ends<'_, K>, want: u64) -> Step {
     let operation = Operation::Reflink;
-    let left = ends.left()?;
+    let left = ends.left();
     if left == Some(0) {
         return Ok(Progress::Ended { operation, asked: false });
     }
@@ -43,7 +43,7 @@ pub(crate) fn copy_file_range<K: Kernel>(
     want: u64,
 ) -> Step {
     let operation = Operation::CopyFileRange;
-    let left = ends.left()?.map_or(want, |left| left.min(want));
+    let left = ends.left().map_or(want, |left| left.min(want));
     if left == 0 {
         return Ok(Progress::Ended { operation, asked: false });
     }
@@ -64,7 +64,7 @@ pub(crate) fn copy_file_range<K: Kernel>(
 /// last segment back as a cork does.
 pub(crate) fn sendfile<K: Kernel>(ends: &mut Ends<'_, K>, want: u64) -> Step {
     let operation = Operation::Sendfile;
-    let n = ends.left()?.map_or(want, |left| left.min(want)).min(ends.policy.call());
+    let n = ends.left().map_or(want, |left| left.min(want)).min(ends.policy.call());
     if n == 0 {
         return Ok(Progress::Ended { operation, asked: false });
     }
@@ -79,7 +79,7 @@ pub(crate) fn sendfile<K: Kernel>(ends: &mut Ends<'_, K>, want: u64) -> Step {
 /// One bounded `splice` where an end is a pipe.
 pub(crate) fn splice<K: Kernel>(ends: &mut Ends<'_, K>, want: u64) -> Step {
     let operation = Operation::Splice;
-    let n = ends.left()?.map_or(want, |left| left.min(want)).min(ends.policy.call());
+    let n = ends.left().map_or(want, |left| left.min(want)).min(ends.policy.call());
     if n == 0 {
         return Ok(Progress::Ended { operation, asked: false });
     }

@@ -70,24 +70,23 @@ impl<K: Kernel> Ends<'_, K> {
         Some(End { fd, kind, at, nowait: self.to.gated })
     }
 
-    /// How many bytes a regular file has from here on; `None` where that cannot be told.
-    /// Its length is asked for again when it has been reached, for files that grow.
-    pub(crate) fn left(&mut self) -> Result<Option<u64>, Stop> {
-        let at = self.from.position(self.ledger.taken());
-        let (Some(length), Some(at)) = (self.from.traits.length, at) else { return Ok(None) };
-        if at < length {
-            return Ok(Some(length - at));
-        }
-        let Some(fd) = self.source.descriptor() else { return Ok(None) };
-        let length = self.kernel.length(fd).map_err(call_failed(Operation::Probe, Side::Source))?;
-        self.from.traits.length = Some(length);
-        Ok(Some(length.saturating_sub(at)))
+    /// How many bytes a regular file has from here on, by the length that it had when it was
+    /// last asked; `None` where that cannot be told.
+    pub(crate) fn left(&self) -> Option<u64> {
+        let at = self.from.position(self.ledger.taken())?;
+        Some(self.from.traits.length?.saturating_sub(at))
     }
 
-    /// Whether the source's length, as last asked for, covers what has been taken.
-    pub(crate) fn covers_taken(&self) -> bool {
+    /// Asks a regular file for its length again: whether it covers what has been taken.
+    pub(crate) fn has_grown(&mut self) -> Result<bool, Stop> {
         let at = self.from.position(self.ledger.taken());
-        self.from.traits.length.zip(at).is_some_and(|(length, at)| at <= length)
+        let (Some(fd), Some(at)) = (self.source.descriptor(), at) else { return Ok(false) };
+        if self.from.traits.length.is_none() {
+            return Ok(false);
+        }
+        let length = self.kernel.length(fd).map_err(call_failed(Operation::Probe, Side::Source))?;
+        self.from.traits.length = Some(length);
+        Ok(at <= length)
     }
 
     /// Whether the sink spaces its segments out in time.

@@ -82,7 +82,7 @@ pub(crate) fn fill_pipe<K: Kernel>(
     want: u64,
 ) -> Step {
     let operation = Operation::Splice;
-    let want = ends.left()?.map_or(want, |left| left.min(want));
+    let want = ends.left().map_or(want, |left| left.min(want));
     if want == 0 {
         return Ok(Progress::Ended { operation, asked: false });
     }

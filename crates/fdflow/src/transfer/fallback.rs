@@ -85,7 +85,7 @@ impl<S: Source, D: Sink, K: Kernel> Transfer<S, D, K> {
             stage.buffer.space(size)[..n].copy_from_slice(&block[..n]);
             stage.buffer.filled(n);
             // Bytes within the length that the file has by now: it has grown, no more.
-            let grown = !asked && ends.left()?.is_some_and(|_| ends.covers_taken());
+            let grown = !asked && ends.has_grown()?;
             Ok(Some(grown))
         });
         match ruling {

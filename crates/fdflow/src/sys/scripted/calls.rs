@@ -72,6 +72,7 @@ impl World {
         let told = from.kind.is_stream() || from.kind == Kind::Pipe;
         self.await_source(from, from.nowait && told)?;
         let n = bound(answer, n).unwrap_or(n);
+        self.supply.grow(from.at);
         let pieces = self.supply.peek(from.at, n, None);
         let Some(piece) = pieces.first().copied() else { return Ok(0) };
         self.check_taken(Operation::Read, piece.start, piece.len);

@@ -52,11 +52,8 @@ impl World {
 
     pub(super) fn length(&mut self, fd: BorrowedFd<'_>) -> Result<u64> {
         self.enter(&Call::of(Operation::Probe))?;
-        match (self.which(fd), &mut self.supply, &self.demand) {
-            (Which::Source, Supply::File { length, grows, .. }, _) => {
-                *length += std::mem::take(grows);
-                Ok(self.setup.told(*length))
-            }
+        match (self.which(fd), &self.supply, &self.demand) {
+            (Which::Source, Supply::File { length, .. }, _) => Ok(self.setup.told(*length)),
             (Which::Sink, _, Demand::File { length, .. }) => Ok(*length),
             _ => Err(Errno::BADF),
         }

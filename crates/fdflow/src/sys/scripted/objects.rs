@@ -118,6 +118,15 @@ impl Supply {
         }
     }
 
+    /// A file that is about to grow does so when it is read at its end.
+    pub(super) fn grow(&mut self, at: Option<u64>) {
+        if let Self::File { length, position, grows, .. } = self
+            && at.unwrap_or(*position) >= *length
+        {
+            *length += std::mem::take(grows);
+        }
+    }
+
     /// Time passes: the next piece arrives. `false`: nothing more ever will.
     pub(super) fn progress(&mut self) -> bool {
         let Self::Queue { here, coming, .. } = self else { return false };

@@ -62,7 +62,7 @@ pub struct Setup {
     pub zeros: Vec<Range<u64>>,
     /// What the source file's length is said to be.
     pub told: Told,
-    /// The source file grows by so much when its length is asked for again.
+    /// The source file grows by so much before it is first read at its end.
     pub grows: u64,
     /// Whether the filesystem can share blocks.
     pub reflinks: bool,
