@@ -264,3 +264,17 @@ fn h43_more_than_one_call_can_move_is_moved_by_several() {
         assert_eq!(transfer.run().unwrap().bytes(), VAST);
     }
 }
+
+/// The kernel answers EINVAL to a count that is negative as a signed number.
+#[test]
+fn h43_a_count_without_bound_does_not_cost_the_route() {
+    let _room = Room::enter();
+    let bytes = pattern(300_000, 43);
+    for (from, to) in [(Sort::Pipe, Sort::Tcp), (Sort::Tcp, Sort::Pipe), (Sort::Tcp, Sort::File)] {
+        let (source, sink) = (rig::feed(from, &bytes), catch(to));
+        let transfer = Transfer::new(&source.fd, &sink.fd).routes(Routes::all());
+        let report = transfer.chunk(usize::MAX).limit(u64::MAX).run().unwrap();
+        all_went_by(Route::Splice, &report);
+        assert!(source.rest().is_empty() && sink.bytes() == bytes);
+    }
+}
