@@ -161,15 +161,15 @@ fn h16_a_growing_file_gives_exactly_the_limit() {
     for (from, to) in TO {
         for routes in route_sets() {
             let mut source = rig::file(from);
-            source.write_all(&bytes[..300_000]).unwrap();
+            source.write_all(&bytes[..200_000]).unwrap();
             source.rewind().unwrap();
             let sink = catch(to);
             let transfer = Transfer::new(&source, &sink.fd).routes(routes).chunk(70_000);
-            let mut transfer = transfer.limit(300_000).observe(growing(&source, &bytes));
+            let mut transfer = transfer.limit(300_001).observe(growing(&source, &bytes));
             let report = transfer.run().unwrap();
             drop(transfer);
-            assert_eq!(report.bytes(), 300_000);
-            assert!(sink.bytes() == bytes[..300_000], "{from:?} -> {to:?}: {report}");
+            assert_eq!(report.bytes(), 300_001);
+            assert!(sink.bytes() == bytes[..300_001], "{from:?} -> {to:?}: {report}");
         }
     }
 }
@@ -262,5 +262,19 @@ fn h43_more_than_one_call_can_move_is_moved_by_several() {
         let transfer = Transfer::new(source.as_fd(), null).routes(routes).source_offset(0);
         let mut transfer = transfer.chunk(usize::MAX).limit(u64::MAX);
         assert_eq!(transfer.run().unwrap().bytes(), VAST);
+    }
+}
+
+/// The kernel answers EINVAL to a count that is negative as a signed number.
+#[test]
+fn h43_a_count_without_bound_does_not_cost_the_route() {
+    let _room = Room::enter();
+    let bytes = pattern(300_000, 43);
+    for (from, to) in [(Sort::Pipe, Sort::Tcp), (Sort::Tcp, Sort::Pipe), (Sort::Tcp, Sort::File)] {
+        let (source, sink) = (rig::feed(from, &bytes), catch(to));
+        let transfer = Transfer::new(&source.fd, &sink.fd).routes(Routes::all());
+        let report = transfer.chunk(usize::MAX).limit(u64::MAX).run().unwrap();
+        all_went_by(Route::Splice, &report);
+        assert!(source.rest().is_empty() && sink.bytes() == bytes);
     }
 }

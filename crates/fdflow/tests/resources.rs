@@ -5,16 +5,17 @@
 mod support;
 
 use std::fs::File;
-use std::io::ErrorKind;
+use std::io::{ErrorKind, Write};
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::thread::spawn;
+use std::thread::{scope, spawn};
 
 use fdflow::{Errno, Operation, Reason, Route, Routes, Side, Step, Transfer};
+use rustix::event::PollFlags;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use support::rig::{self, Sort, catch, feed, nonblocking};
-use support::{PORTABLE, Room, all_went_by, child, confine, pattern, skipped};
+use support::{PORTABLE, Room, all_went_by, child, confine, pattern, skipped, watch};
 
 fn spliced() -> Routes {
     if PORTABLE { Routes::all() } else { Routes::only(Route::Splice) }
@@ -72,19 +73,38 @@ fn h60_no_descriptor_is_left_by_transfers_that_end_in_any_way() {
     drop(room);
 }
 
+/// Steps until so many bytes are given and the source is dry.
+fn drain(transfer: &mut Transfer<&OwnedFd, &File>, source: &OwnedFd, all: u64) {
+    loop {
+        match transfer.step().unwrap() {
+            Step::Wait(Side::Source) if transfer.ledger().given() == all => break,
+            Step::Wait(Side::Source) => watch::until_ready(source, PollFlags::IN),
+            _ => {}
+        }
+    }
+}
+
 #[test]
-fn h60_an_idle_transfer_owns_no_pipe() {
+fn h60_an_idle_transfer_owns_no_pipe_before_a_stream_or_after_it() {
     let _room = Room::enter();
     let (source, mut writer) = rig::stream(Sort::Tcp);
     let (receiver, sink) = rig::stream(Sort::Tcp);
+    let reader = support::reading(File::from(receiver));
     nonblocking(&source, true);
     let before = support::descriptors().len();
-    let mut transfer = Transfer::new(&source, &sink).routes(Routes::all());
-    std::io::Write::write_all(&mut writer, b"a small message").unwrap();
-    support::watch::until_ready(&source, rustix::event::PollFlags::IN);
-    while transfer.step().unwrap() != Step::Wait(Side::Source) {}
-    assert_eq!((transfer.ledger().given(), support::descriptors().len()), (15, before));
-    drop((transfer, receiver));
+    for routes in [Routes::all(), spliced()] {
+        let mut transfer = Transfer::new(&source, &sink).routes(routes);
+        for (message, all) in [(10, 10), (500_000, 500_010)] {
+            scope(|scope| {
+                scope.spawn(|| writer.write_all(&vec![7; message]).unwrap());
+                drain(&mut transfer, &source, all);
+            });
+            fdflow::clear_pool();
+            assert_eq!(support::descriptors().len(), before, "after {message} bytes");
+        }
+    }
+    drop(sink);
+    assert_eq!(reader.join().unwrap().len(), 2 * 500_010);
 }
 
 /// Lowers the limit of this process's descriptors to those that are open.

@@ -298,10 +298,10 @@ fn h21_the_end_that_is_waited_for_is_the_one_that_is_not_ready() {
     for (from, to) in STREAMS.into_iter().flat_map(|from| STREAMS.map(|to| (from, to))) {
         for routes in route_sets().into_iter().flatten() {
             for waits_for in [step_waits_for, run_waits_for] {
-                let (source, mut writer) = rig::stream(from);
+                let (source, writer) = rig::stream(from);
                 let (receiver, sink) = rig::stream(to);
                 waits_for(Side::Source, &source, &sink, routes);
-                writer.write_all(&[7; 3000]).unwrap();
+                rig::stuff(&writer);
                 rig::stuff(&sink);
                 waits_for(Side::Sink, &source, &sink, routes);
                 drop(receiver);

@@ -108,7 +108,13 @@ impl<S: Source, D: Sink, K: Kernel> Transfer<S, D, K> {
                 self.refuse(way, Reason::Stuck(Operation::Splice));
                 Ok(Step::Moved(0))
             }
-            Stop::Wait(side) => Ok(Step::Wait(side)),
+            Stop::Wait(side) => {
+                // Whoever waits for more bytes owns no pipe meanwhile.
+                if side == Side::Source {
+                    self.stage.detach_pipe();
+                }
+                Ok(Step::Wait(side))
+            }
             Stop::Refused(reason) => {
                 self.refuse(way, reason);
                 Ok(Step::Moved(0))

@@ -5,6 +5,7 @@ use std::io::{Read, Seek, Write};
 use std::os::fd::{AsFd, OwnedFd};
 use std::thread::{JoinHandle, spawn};
 
+use rustix::event::{PollFd, PollFlags, Timespec};
 use rustix::fs::{MemfdFlags, OFlags};
 
 /// What an end can be.
@@ -175,11 +176,20 @@ pub fn stuff(to: impl AsFd) -> Vec<u8> {
     let flags = rustix::fs::fcntl_getfl(&to).unwrap();
     nonblocking(&to, true);
     let mut written = Vec::new();
-    for size in [4096, 1] {
-        let block = vec![b'.'; size];
-        while let Ok(n) = rustix::io::write(&to, &block) {
-            written.extend_from_slice(&block[..n]);
+    loop {
+        let before = written.len();
+        for size in [4096, 1] {
+            let block = vec![b'.'; size];
+            while let Ok(n) = rustix::io::write(&to, &block) {
+                written.extend_from_slice(&block[..n]);
+            }
         }
+        if written.len() == before {
+            break;
+        }
+        // A socket finds a little more room when its peer has acknowledged what came.
+        let a_while = Timespec { tv_sec: 0, tv_nsec: 5_000_000 };
+        rustix::event::poll(&mut [PollFd::new(&to, PollFlags::OUT)], Some(&a_while)).unwrap();
     }
     rustix::fs::fcntl_setfl(&to, flags).unwrap();
     written

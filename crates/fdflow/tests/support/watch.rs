@@ -1,6 +1,7 @@
 //! Waiting for what another thread does, with an end to all patience.
 
 use std::ffi::c_long;
+use std::io::Write;
 use std::os::fd::AsFd;
 use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
 use std::thread::{spawn, yield_now};
@@ -23,7 +24,8 @@ impl Watchdog {
         let test = std::thread::current().name().unwrap_or("a test").to_owned();
         spawn(move || {
             if gone.recv_timeout(PATIENCE) == Err(RecvTimeoutError::Timeout) {
-                eprintln!("{test} hangs");
+                // Past the capture of a test's output, which would be lost.
+                let _told = writeln!(std::io::stderr(), "{test} hangs");
                 std::process::abort();
             }
         });
