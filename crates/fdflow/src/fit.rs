@@ -3,7 +3,8 @@
 use std::io;
 
 use crate::endpoint::Endpoint;
-use crate::error::{Fault, Operation, Side};
+use crate::error::Fault;
+use crate::operation::{Operation, Side};
 use crate::policy::Policy;
 
 /// Says why bytes cannot flow from `from` to `to`, if they cannot.
@@ -64,7 +65,7 @@ fn overlap(from: &Endpoint, to: &Endpoint, policy: &Policy) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::endpoint::{FileId, Kind, Traits};
+    use crate::kind::{FileId, Kind, Traits};
 
     fn file(inode: u64, origin: u64, length: u64) -> Endpoint {
         let traits = Traits {

@@ -25,16 +25,20 @@
 //! [`Sink`] is listed there; [`Plain`] makes one of any `Read` or `Write`. A [`Report`] tells the
 //! routes taken and why better ones were not; a [`TransferError`] also what became of the bytes.
 
+mod cancel;
 mod copy;
 mod endpoint;
 mod ends;
 mod engine;
 mod error;
 mod fit;
+mod kind;
 mod ledger;
+mod operation;
 mod pace;
 mod plan;
 mod policy;
+mod progress;
 mod report;
 mod route;
 mod run;
@@ -45,13 +49,15 @@ pub mod sys;
 mod transfer;
 mod wrap;
 
+pub use cancel::Cancel;
 pub use copy::copy;
-pub use error::{Cancelled, Operation, Side, TransferError};
+pub use error::{Cancelled, TransferError};
 pub use ledger::{Imbalance, Ledger};
+pub use operation::{Operation, Side};
 pub use policy::{DEFAULT_CHUNK, Policy, Sparse, Stability, denied_by_environment};
+pub use progress::Progress;
 pub use report::{Leg, Reason, Refusal, Report};
 pub use route::{Route, Routes, UnknownRoute};
-pub use run::{Cancel, Progress};
 pub use rustix::io::Errno;
 pub use source::{Buffered, Sink, Source};
 pub use stage::pool::clear as clear_pool;

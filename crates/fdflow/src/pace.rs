@@ -6,7 +6,7 @@
 //! pieces have to be looked at: a *trial* fills a pipe of few slots and sees how much that is.
 //! The figures that the numbers below rest on are in `bench/record/`.
 
-use crate::endpoint::Kind;
+use crate::kind::Kind;
 
 /// The slots of a pipe for a trial: those of a pipe that nobody has resized.
 pub(crate) const TRIAL_SLOTS: u64 = 16;

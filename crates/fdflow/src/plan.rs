@@ -2,8 +2,9 @@
 
 use arrayvec::ArrayVec;
 
-use crate::endpoint::{Endpoint, Kind};
-use crate::error::Side;
+use crate::endpoint::Endpoint;
+use crate::kind::Kind;
+use crate::operation::Side;
 use crate::policy::{Policy, Sparse, Stability};
 use crate::report::{Reason, Refusal};
 use crate::route::Route;
@@ -113,7 +114,7 @@ fn objection(way: Way, source: Kind, sink: Kind, to: &Endpoint, policy: &Policy)
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::endpoint::Traits;
+    use crate::kind::Traits;
     use crate::route::Routes;
 
     fn end(kind: Kind) -> Endpoint {

@@ -6,7 +6,7 @@ use std::time::Duration;
 use arrayvec::ArrayVec;
 use rustix::io::Errno;
 
-use crate::error::{Operation, Side};
+use crate::operation::{Operation, Side};
 use crate::route::Route;
 use crate::sys::errno;
 

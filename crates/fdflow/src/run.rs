@@ -1,75 +1,20 @@
 //! The blocking driver: steps, and poll when a step has to wait.
 
 use std::io;
-use std::os::fd::AsFd;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use arrayvec::ArrayVec;
 use rustix::io::Errno;
 
-use crate::error::{Cancelled, Fault, Operation, Side, TransferError};
+use crate::cancel::Cancel;
+use crate::error::{Cancelled, Fault, TransferError};
+use crate::operation::{Operation, Side};
+use crate::progress::Progress;
 use crate::report::Report;
-use crate::route::Route;
 use crate::source::{Sink, Source};
 use crate::sys::errno::uninterrupted;
 use crate::sys::{Interest, Kernel, sigpipe};
 use crate::transfer::{Step, Transfer};
-
-/// How far a transfer is; what [`Transfer::observe`] is given.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct Progress {
-    /// Bytes given to the sink so far.
-    pub bytes: u64,
-    /// The route of the latest of them.
-    pub route: Route,
-}
-
-pub(crate) type Observer = Box<dyn FnMut(Progress) + Send>;
-
-/// Ends a [`Transfer`] from another thread, also one that waits. Clones end the same transfer.
-#[derive(Debug, Clone)]
-pub struct Cancel(Arc<Bell>);
-
-#[derive(Debug)]
-struct Bell {
-    rung: AtomicBool,
-    reader: io::PipeReader,
-    writer: io::PipeWriter,
-}
-
-impl Cancel {
-    pub(crate) fn new() -> io::Result<Self> {
-        let (reader, writer) = io::pipe()?;
-        Ok(Self(Arc::new(Bell { rung: AtomicBool::new(false), reader, writer })))
-    }
-
-    /// Makes the running transfer, or the next run, fail with
-    /// [`is_cancelled`](TransferError::is_cancelled). What was moved stays moved, what was staged
-    /// stays staged, and the run after that goes on.
-    pub fn cancel(&self) {
-        if !self.0.rung.swap(true, Ordering::AcqRel) {
-            // One byte in a pipe of our own that holds none: there is room for it.
-            let _rung = io::Write::write_all(&mut &self.0.writer, &[1]).is_ok();
-        }
-    }
-
-    /// Whether it was rung; if so, makes it silent again.
-    fn answer(&self) -> bool {
-        if !self.0.rung.load(Ordering::Acquire) {
-            return false;
-        }
-        let _silent = io::Read::read_exact(&mut &self.0.reader, &mut [0]).is_ok();
-        self.0.rung.store(false, Ordering::Release);
-        true
-    }
-
-    fn interest(&self) -> Interest<'_> {
-        Interest { fd: self.0.reader.as_fd(), readable: true }
-    }
-}
 
 /// So many waits in a row that end at once without a byte, and the driver begins to pause: the
 /// descriptor calls itself ready and is not.

@@ -4,8 +4,8 @@ use rustix::io::Errno;
 
 use super::extents::{Extents, Part};
 use super::{Ends, Progress, Step, Stop, call, count};
-use crate::endpoint::Kind;
-use crate::error::{Operation, Side};
+use crate::kind::Kind;
+use crate::operation::{Operation, Side};
 use crate::report::Reason;
 use crate::sys::errno::blame;
 use crate::sys::{Interest, Kernel};

@@ -3,8 +3,8 @@
 use std::os::fd::{AsFd, OwnedFd};
 
 use super::{Ends, Step, Stop, call_failed};
-use crate::endpoint::Kind;
-use crate::error::{Operation, Side};
+use crate::kind::Kind;
+use crate::operation::{Operation, Side};
 use crate::policy::Sparse;
 use crate::sys::Kernel;
 use crate::sys::errno::uninterrupted;

@@ -9,9 +9,11 @@ pub(crate) mod relay;
 
 use rustix::io::Errno;
 
-use crate::endpoint::{Endpoint, Kind};
-use crate::error::{Fault, Operation, Side};
+use crate::endpoint::Endpoint;
+use crate::error::Fault;
+use crate::kind::Kind;
 use crate::ledger::{Imbalance, Ledger};
+use crate::operation::{Operation, Side};
 use crate::policy::Policy;
 use crate::report::Reason;
 use crate::source::{Sink, Source};

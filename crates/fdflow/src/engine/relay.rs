@@ -8,9 +8,10 @@ use std::io::{self, ErrorKind};
 
 use super::extents::{Extents, Part, make_hole};
 use super::{Ends, Progress, Step, Stop, call, count};
-use crate::endpoint::Kind;
-use crate::error::{Fault, Operation, Side};
+use crate::error::Fault;
+use crate::kind::Kind;
 use crate::ledger::Imbalance;
+use crate::operation::{Operation, Side};
 use crate::policy::Sparse;
 use crate::report::Reason;
 use crate::stage::{PipeStage, Stage, WIDE};

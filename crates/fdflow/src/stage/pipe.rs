@@ -4,7 +4,7 @@ use std::os::fd::AsFd;
 use std::time::Duration;
 
 use super::pool;
-use crate::endpoint::Kind;
+use crate::kind::Kind;
 use crate::sys::errno::uninterrupted;
 use crate::sys::{End, Interest, Kernel, NewPipe, Result};
 

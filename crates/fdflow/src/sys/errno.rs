@@ -2,8 +2,8 @@
 
 use rustix::io::Errno;
 
-use crate::endpoint::Kind;
-use crate::error::{Operation, Side};
+use crate::kind::Kind;
+use crate::operation::{Operation, Side};
 
 /// What to do about a call that failed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

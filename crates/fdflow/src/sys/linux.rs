@@ -12,7 +12,7 @@ use rustix::net::{RecvFlags, SendFlags};
 use rustix::pipe::{PipeFlags, SpliceFlags};
 
 use super::{End, Extent, Interest, Kernel, NewPipe, Result, unix};
-use crate::endpoint::{Kind, Traits};
+use crate::kind::{Kind, Traits};
 use crate::stage::{WIDE, pool};
 
 /// The kernel that the program runs on.

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use rustix::io::Errno;
 
-use crate::endpoint::{Kind, Traits};
+use crate::kind::{Kind, Traits};
 
 pub mod errno;
 mod inherit;

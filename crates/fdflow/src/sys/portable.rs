@@ -9,7 +9,7 @@ use rustix::io::Errno;
 use rustix::net::{RecvFlags, SendFlags};
 
 use super::{End, Interest, Kernel, Result, unix};
-use crate::endpoint::Traits;
+use crate::kind::Traits;
 
 /// The kernel that the program runs on.
 #[derive(Debug, Clone, Copy, Default)]

@@ -9,7 +9,7 @@ use rustix::fs::{FileType, OFlags};
 use rustix::net::{AddressFamily, SocketType};
 
 use super::{Interest, Result};
-use crate::endpoint::{FileId, Kind, Traits};
+use crate::kind::{FileId, Kind, Traits};
 
 pub(super) fn traits(fd: BorrowedFd<'_>) -> Result<Traits> {
     let flags = rustix::fs::fcntl_getfl(fd)?;

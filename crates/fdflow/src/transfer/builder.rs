@@ -3,9 +3,10 @@
 use std::io;
 use std::time::Duration;
 
+use crate::cancel::Cancel;
 use crate::policy::{Policy, Sparse, Stability};
+use crate::progress::Progress;
 use crate::route::{Route, Routes};
-use crate::run::{Cancel, Progress};
 use crate::source::{Sink, Source};
 use crate::sys::{Kernel, System};
 use crate::transfer::Transfer;

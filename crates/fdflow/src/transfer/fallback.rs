@@ -4,7 +4,8 @@ use std::io;
 
 use super::{Step, Transfer};
 use crate::engine::{self, Progress, Stop, relay};
-use crate::error::{Fault, Operation, Side};
+use crate::error::Fault;
+use crate::operation::{Operation, Side};
 use crate::plan::Way;
 use crate::report::{Reason, Refusal};
 use crate::source::{Sink, Source};

@@ -1,10 +1,12 @@
 //! Looking at the two ends, planning, and what follows for the calls on them.
 
 use super::Transfer;
-use crate::endpoint::{Endpoint, Kind};
+use crate::endpoint::Endpoint;
 use crate::engine::extents::Extents;
-use crate::error::{Fault, Operation, Side};
+use crate::error::Fault;
 use crate::fit;
+use crate::kind::Kind;
+use crate::operation::{Operation, Side};
 use crate::pace::Pace;
 use crate::plan::{Plan, Way, plan};
 use crate::source::{Sink, Source};

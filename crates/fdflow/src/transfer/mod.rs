@@ -11,14 +11,16 @@ mod stepping;
 
 use std::fmt;
 
+use crate::cancel::Cancel;
 use crate::engine::extents::Extents;
-use crate::error::{Fault, Side, TransferError};
+use crate::error::{Fault, TransferError};
 use crate::ledger::Ledger;
+use crate::operation::Side;
 use crate::pace::Pace;
 use crate::policy::Policy;
+use crate::progress::Observer;
 use crate::report::Report;
 use crate::route::Route;
-use crate::run::{Cancel, Observer};
 use crate::source::{Sink, Source};
 use crate::stage::Stage;
 use crate::sys::{Kernel, System};

@@ -8,8 +8,8 @@ use super::objects::{index, pages, total};
 use super::script::{Answer, Call};
 use super::setup::Told;
 use super::world::{OVER, Which, World};
-use crate::endpoint::Kind;
-use crate::error::{Operation, Side};
+use crate::kind::Kind;
+use crate::operation::{Operation, Side};
 use crate::sys::{End, Interest, Kernel, Result, System};
 
 /// The most that `answer` lets a call of `n` bytes move; `None` for nothing at all.

@@ -2,8 +2,9 @@
 
 use super::schedule::Schedule;
 use super::{Scripted, ScriptedSink, ScriptedSource};
-use crate::endpoint::Kind;
-use crate::error::{Side, TransferError};
+use crate::error::TransferError;
+use crate::kind::Kind;
+use crate::operation::Side;
 use crate::sys::errno;
 use crate::transfer::{Parts, Step, Transfer};
 
@@ -147,7 +148,9 @@ fn check_side(
     fault: &super::Fault,
     error: &TransferError,
 ) -> Checked {
-    use crate::error::Operation::{Buffered, CopyFileRange, Flush, Read, Sendfile, Splice, Write};
+    use crate::operation::Operation::{
+        Buffered, CopyFileRange, Flush, Read, Sendfile, Splice, Write,
+    };
     use rustix::io::Errno;
     let operation = fault.operation;
     let side = match (operation, fault.errno) {

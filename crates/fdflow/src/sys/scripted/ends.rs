@@ -6,8 +6,8 @@ use std::os::fd::{AsFd, BorrowedFd};
 use super::Scripted;
 use super::objects::index;
 use super::script::{Answer, Call};
-use crate::endpoint::Kind;
-use crate::error::Operation;
+use crate::kind::Kind;
+use crate::operation::Operation;
 use crate::source::{Buffered, Sink, Source};
 use crate::sys::{End, Kernel};
 

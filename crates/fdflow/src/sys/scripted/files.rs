@@ -7,8 +7,8 @@ use rustix::io::Errno;
 use super::objects::{Demand, Piece, Supply};
 use super::script::Call;
 use super::world::{Which, World};
-use crate::endpoint::{FileId, Kind, Traits};
-use crate::error::Operation;
+use crate::kind::{FileId, Kind, Traits};
+use crate::operation::Operation;
 use crate::sys::{End, Extent, Result};
 
 /// Blocks that can be shared are this large.

@@ -6,8 +6,9 @@ use std::io::{self, BufRead};
 use rustix::io::Errno;
 
 use super::{Answer, Fault, Scripted, ScriptedSink, ScriptedSource, Setup, Told};
-use crate::endpoint::Kind;
-use crate::error::{Operation, Side, TransferError};
+use crate::error::TransferError;
+use crate::kind::Kind;
+use crate::operation::{Operation, Side};
 use crate::report::{Reason, Report};
 use crate::route::{Route, Routes};
 use crate::transfer::Transfer;

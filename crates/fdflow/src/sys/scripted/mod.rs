@@ -42,9 +42,9 @@ pub use setup::{Setup, Told};
 pub use world::{Entry, Fault};
 
 use super::{End, Extent, Interest, Kernel, NewPipe, Result};
-use crate::endpoint::Traits;
-use crate::error::{Operation, Side};
-use crate::run::Cancel;
+use crate::cancel::Cancel;
+use crate::kind::Traits;
+use crate::operation::{Operation, Side};
 use rustix::io::Errno;
 use script::Call;
 use world::World;

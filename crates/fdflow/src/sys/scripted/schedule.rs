@@ -4,7 +4,7 @@ use std::ops::Range;
 use std::time::Duration;
 
 use super::setup::{Setup, Told};
-use crate::endpoint::Kind;
+use crate::kind::Kind;
 use crate::policy::{Policy, Sparse, Stability};
 use crate::route::{Route, Routes};
 

@@ -2,8 +2,8 @@
 
 use rustix::io::Errno;
 
-use crate::endpoint::Kind;
-use crate::error::Operation;
+use crate::kind::Kind;
+use crate::operation::Operation;
 
 /// What a call is answered with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::ops::Range;
 
 use super::objects::{Demand, Supply};
-use crate::endpoint::Kind;
+use crate::kind::Kind;
 
 /// The kernel's own bound for one call.
 const CALL_MAX: u64 = 0x7fff_f000;

@@ -7,8 +7,8 @@ use rustix::io::Errno;
 use super::objects::{Data, Demand, PAGE, Piece, Staged, Supply, index, total};
 use super::script::{Answer, Call, Script, refuses};
 use super::setup::{Setup, Told};
-use crate::error::{Operation, Side};
-use crate::run::Cancel;
+use crate::cancel::Cancel;
+use crate::operation::{Operation, Side};
 use crate::sys::{End, Result};
 
 /// So many calls in a row without a byte, a byte of script or a peer's progress are a spin. A
@@ -209,7 +209,7 @@ impl World {
 
     /// H23: a count beyond what a file has holds the last segment back.
     pub(super) fn check_exact(&mut self, operation: Operation, from: End<'_>, n: u64) {
-        if self.setup.source != crate::endpoint::Kind::File || self.setup.told != Told::Truth {
+        if self.setup.source != crate::kind::Kind::File || self.setup.told != Told::Truth {
             return;
         }
         if let Supply::File { length, position, .. } = &self.supply {
