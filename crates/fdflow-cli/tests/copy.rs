@@ -247,7 +247,7 @@ fn json_and_explain_tell_the_legs_and_the_refusals() {
     let told = stdout(&command.arg("--deny=reflink,copy_file_range").output().unwrap());
     let told: serde_json::Value = serde_json::from_str(&told).unwrap();
     assert_eq!(told["bytes"], 100_000);
-    assert_eq!(told["legs"][0]["route"], "read_write");
+    assert_eq!(told["legs"][0]["route"], "splice");
     assert_eq!(told["legs"][0]["bytes"], 100_000);
     assert_eq!(told["refused"][0]["route"], "reflink");
     assert!(told["refused"][0]["reason"].is_string() && told["seconds"].is_number());

@@ -16,7 +16,7 @@ macro_rules! bare {
             fn descriptor(&self) -> Option<BorrowedFd<'_>> {
                 Some(self.as_fd())
             }
-            fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+            fn read_user(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
                 read_fd(self.as_fd(), buffer)
             }
         })+
@@ -24,7 +24,7 @@ macro_rules! bare {
             fn descriptor(&self) -> Option<BorrowedFd<'_>> {
                 Some(self.as_fd())
             }
-            fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            fn write_user(&mut self, bytes: &[u8]) -> io::Result<usize> {
                 write_fd(self.as_fd(), bytes)
             }
         })+
@@ -62,7 +62,7 @@ impl Source for io::Stdin {
     fn read_buffered(&mut self, buffer: &mut [u8]) -> io::Result<Buffered> {
         self.lock().read_buffered(buffer)
     }
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+    fn read_user(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         Read::read(self, buffer)
     }
 }
@@ -83,7 +83,7 @@ impl Source for io::StdinLock<'_> {
         self.consume(n);
         Ok(Buffered { n, more })
     }
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+    fn read_user(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         Read::read(self, buffer)
     }
 }
@@ -95,10 +95,10 @@ macro_rules! standard {
             fn descriptor(&self) -> Option<BorrowedFd<'_>> {
                 Some(self.as_fd())
             }
-            fn flush(&mut self) -> io::Result<()> {
+            fn flush_buffered(&mut self) -> io::Result<()> {
                 Write::flush(self)
             }
-            fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            fn write_user(&mut self, bytes: &[u8]) -> io::Result<usize> {
                 Write::write(self, bytes)
             }
         })+
@@ -124,8 +124,8 @@ impl<S: Source + ?Sized> Source for &mut S {
     fn advanced(&mut self, n: u64) {
         (**self).advanced(n);
     }
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        (**self).read(buffer)
+    fn read_user(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        (**self).read_user(buffer)
     }
 }
 
@@ -134,14 +134,14 @@ impl<D: Sink + ?Sized> Sink for &mut D {
     fn descriptor(&self) -> Option<BorrowedFd<'_>> {
         (**self).descriptor()
     }
-    fn flush(&mut self) -> io::Result<()> {
-        (**self).flush()
+    fn flush_buffered(&mut self) -> io::Result<()> {
+        (**self).flush_buffered()
     }
     fn advanced(&mut self, n: u64) {
         (**self).advanced(n);
     }
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        (**self).write(bytes)
+    fn write_user(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        (**self).write_user(bytes)
     }
 }
 
@@ -162,8 +162,8 @@ impl<S: Source + ?Sized> Source for Box<S> {
     fn advanced(&mut self, n: u64) {
         (**self).advanced(n);
     }
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        (**self).read(buffer)
+    fn read_user(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        (**self).read_user(buffer)
     }
 }
 
@@ -172,14 +172,14 @@ impl<D: Sink + ?Sized> Sink for Box<D> {
     fn descriptor(&self) -> Option<BorrowedFd<'_>> {
         (**self).descriptor()
     }
-    fn flush(&mut self) -> io::Result<()> {
-        (**self).flush()
+    fn flush_buffered(&mut self) -> io::Result<()> {
+        (**self).flush_buffered()
     }
     fn advanced(&mut self, n: u64) {
         (**self).advanced(n);
     }
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        (**self).write(bytes)
+    fn write_user(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        (**self).write_user(bytes)
     }
 }
 
@@ -206,12 +206,12 @@ impl<S: Source> Source for Take<S> {
         self.set_limit(Take::limit(self).saturating_sub(n));
         self.get_mut().advanced(n);
     }
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+    fn read_user(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let most = cut(buffer.len(), Take::limit(self));
         if most == 0 {
             return Ok(0);
         }
-        let n = self.get_mut().read(&mut buffer[..most])?;
+        let n = self.get_mut().read_user(&mut buffer[..most])?;
         self.set_limit(Take::limit(self).saturating_sub(n as u64));
         Ok(n)
     }
@@ -245,7 +245,7 @@ impl<S: Source + Read> Source for BufReader<S> {
     fn advanced(&mut self, n: u64) {
         self.get_mut().advanced(n);
     }
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+    fn read_user(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         Read::read(self, buffer)
     }
 }
@@ -255,14 +255,14 @@ impl<D: Sink + Write> Sink for BufWriter<D> {
     fn descriptor(&self) -> Option<BorrowedFd<'_>> {
         self.get_ref().descriptor()
     }
-    fn flush(&mut self) -> io::Result<()> {
+    fn flush_buffered(&mut self) -> io::Result<()> {
         Write::flush(self)?;
-        Sink::flush(self.get_mut())
+        Sink::flush_buffered(self.get_mut())
     }
     fn advanced(&mut self, n: u64) {
         self.get_mut().advanced(n);
     }
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+    fn write_user(&mut self, bytes: &[u8]) -> io::Result<usize> {
         Write::write(self, bytes)
     }
 }

@@ -70,7 +70,7 @@ fn preferred(source: Kind, sink: Kind) -> &'static [Way] {
         (Kind::User, _) | (_, Kind::User) => &[ReadWrite],
         (Kind::Tty, _) | (_, Kind::Tty) => &[ReadWrite],
         (Kind::Pipe, _) | (_, Kind::Pipe) => &[Splice, ReadWrite],
-        (Kind::File, Kind::File) => &[Reflink, CopyFileRange, ReadWrite, SpliceStaged],
+        (Kind::File, Kind::File) => &[Reflink, CopyFileRange, SpliceStaged, ReadWrite],
         (Kind::Block, Kind::File | Kind::Block) | (Kind::File, Kind::Block) => {
             &[ReadWrite, SpliceStaged]
         }
@@ -139,7 +139,7 @@ mod tests {
     fn each_pair_has_the_order_of_the_table() {
         use Way::{CopyFileRange, ReadWrite, Reflink, Sendfile, Splice, SpliceStaged};
         let table: [(Kind, Kind, &[Way]); 9] = [
-            (Kind::File, Kind::File, &[Reflink, CopyFileRange, ReadWrite, SpliceStaged]),
+            (Kind::File, Kind::File, &[Reflink, CopyFileRange, SpliceStaged, ReadWrite]),
             (Kind::File, Kind::Tcp, &[Sendfile, SpliceStaged, ReadWrite]),
             (Kind::File, Kind::Pipe, &[Splice, ReadWrite]),
             (Kind::Pipe, Kind::Pipe, &[Splice, ReadWrite]),
@@ -182,6 +182,6 @@ mod tests {
         let policy = |sparse| Policy { sparse, ..open() };
         let files = |sparse| ways(Kind::File, Kind::File, &policy(sparse));
         assert_eq!(files(Sparse::Always), [Way::ReadWrite]);
-        assert_eq!(files(Sparse::Never), [Way::ReadWrite, Way::SpliceStaged]);
+        assert_eq!(files(Sparse::Never), [Way::SpliceStaged, Way::ReadWrite]);
     }
 }

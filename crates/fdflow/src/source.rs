@@ -16,7 +16,7 @@ use std::os::fd::BorrowedFd;
 /// if it tells the transfer all that it knows: its descriptor, the bytes that it has already read
 /// but not handed out, how many more it may give. In return it is told how many bytes went past
 /// it. A type that must see the bytes (a hasher, a decompressor, TLS) answers `None` to
-/// [`descriptor`](Self::descriptor) and gets its [`read`](Self::read) called.
+/// [`descriptor`](Self::descriptor) and gets its [`read_user`](Self::read_user) called.
 ///
 /// ```
 /// use std::{fs::File, io, os::fd::{AsFd, BorrowedFd}};
@@ -29,7 +29,7 @@ use std::os::fd::BorrowedFd;
 ///     fn descriptor(&self) -> Option<BorrowedFd<'_>> { Some(self.file.as_fd()) }
 ///     fn limit(&self) -> Option<u64> { Some(self.quota) }
 ///     fn advanced(&mut self, n: u64) { self.quota -= n }
-///     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+///     fn read_user(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
 ///         io::Read::read(&mut self.file, buffer)
 ///     }
 /// }
@@ -47,7 +47,7 @@ use std::os::fd::BorrowedFd;
 /// ```
 pub trait Source {
     /// The descriptor that the next byte (after the buffered ones) would be
-    /// read from, or `None` if the bytes must pass through [`read`](Self::read).
+    /// read from, or `None` if the bytes must pass through [`read_user`](Self::read_user).
     fn descriptor(&self) -> Option<BorrowedFd<'_>>;
 
     /// Whether bytes that were read ahead may lie between the caller and the descriptor.
@@ -73,7 +73,7 @@ pub trait Source {
         None
     }
 
-    /// `n` bytes were taken from the descriptor without passing through [`read`](Self::read).
+    /// `n` bytes were taken from the descriptor without passing through [`read_user`](Self::read_user).
     fn advanced(&mut self, n: u64) {
         let _ = n;
     }
@@ -86,7 +86,7 @@ pub trait Source {
     ///
     /// Whatever goes wrong. `Interrupted` is tried again; `WouldBlock` ends the run with that
     /// error, and another run goes on where it stopped.
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize>;
+    fn read_user(&mut self, buffer: &mut [u8]) -> io::Result<usize>;
 }
 
 /// What [`Source::read_buffered`] handed out.
@@ -104,8 +104,8 @@ pub struct Buffered {
 /// [`BufWriter`](std::io::BufWriter) around a sink; through [`Plain`](crate::Plain) for any
 /// [`Write`](std::io::Write).
 pub trait Sink {
-    /// The descriptor that the next byte would be written to once [`flush`](Self::flush) has been
-    /// called, or `None` if the bytes must pass through [`write`](Self::write).
+    /// The descriptor that the next byte would be written to once [`flush_buffered`](Self::flush_buffered) has been
+    /// called, or `None` if the bytes must pass through [`write_user`](Self::write_user).
     fn descriptor(&self) -> Option<BorrowedFd<'_>>;
 
     /// Writes out what was buffered before the transfer. Called at the start of every run, before
@@ -114,11 +114,11 @@ pub trait Sink {
     /// # Errors
     ///
     /// Whatever goes wrong. After `WouldBlock` it is called again when the descriptor is writable.
-    fn flush(&mut self) -> io::Result<()> {
+    fn flush_buffered(&mut self) -> io::Result<()> {
         Ok(())
     }
 
-    /// `n` bytes were given to the descriptor without passing through [`write`](Self::write).
+    /// `n` bytes were given to the descriptor without passing through [`write_user`](Self::write_user).
     fn advanced(&mut self, n: u64) {
         let _ = n;
     }
@@ -129,6 +129,6 @@ pub trait Sink {
     ///
     /// # Errors
     ///
-    /// As for [`Source::read`].
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize>;
+    /// As for [`Source::read_user`].
+    fn write_user(&mut self, bytes: &[u8]) -> io::Result<usize>;
 }

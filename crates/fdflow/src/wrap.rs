@@ -25,7 +25,7 @@ impl<R: Read> Source for Plain<R> {
     fn descriptor(&self) -> Option<BorrowedFd<'_>> {
         None
     }
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+    fn read_user(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         self.0.read(buffer)
     }
 }
@@ -34,7 +34,7 @@ impl<W: Write> Sink for Plain<W> {
     fn descriptor(&self) -> Option<BorrowedFd<'_>> {
         None
     }
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+    fn write_user(&mut self, bytes: &[u8]) -> io::Result<usize> {
         self.0.write(bytes)
     }
 }
@@ -117,8 +117,8 @@ impl<S: Source> Source for Counted<S> {
         self.count.add(n);
         self.inner.advanced(n);
     }
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let n = self.inner.read(buffer)?;
+    fn read_user(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let n = self.inner.read_user(buffer)?;
         self.count.add(n as u64);
         Ok(n)
     }
@@ -128,15 +128,15 @@ impl<D: Sink> Sink for Counted<D> {
     fn descriptor(&self) -> Option<BorrowedFd<'_>> {
         self.inner.descriptor()
     }
-    fn flush(&mut self) -> io::Result<()> {
-        self.inner.flush()
+    fn flush_buffered(&mut self) -> io::Result<()> {
+        self.inner.flush_buffered()
     }
     fn advanced(&mut self, n: u64) {
         self.count.add(n);
         self.inner.advanced(n);
     }
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let n = self.inner.write(bytes)?;
+    fn write_user(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let n = self.inner.write_user(bytes)?;
         self.count.add(n as u64);
         Ok(n)
     }

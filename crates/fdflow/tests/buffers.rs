@@ -107,7 +107,7 @@ fn h46_counting_at_both_ends_keeps_the_kernels_route() {
         (Sort::File, Sort::Pipe, Route::Splice),
         (Sort::Tcp, Sort::File, Route::Splice),
         (Sort::Pipe, Sort::Unix, Route::Splice),
-        (Sort::File, Sort::Memory, Route::ReadWrite),
+        (Sort::File, Sort::Memory, Route::Splice),
     ] {
         let (source, sink) = (feed(from, &bytes), catch(to));
         let mut counted = Counted::new(File::from(source.fd.try_clone().unwrap()));
@@ -153,7 +153,7 @@ impl Source for Metered<'_> {
         self.quota -= n;
         self.seen += n;
     }
-    fn read(&mut self, _: &mut [u8]) -> io::Result<usize> {
+    fn read_user(&mut self, _: &mut [u8]) -> io::Result<usize> {
         panic!("it has a descriptor")
     }
 }

@@ -58,7 +58,7 @@ fn hole<K: Kernel>(ends: &mut Ends<'_, K>, extents: &mut Extents, want: u64) -> 
 /// Reads from the source into `space`, by its descriptor or by its own `read`.
 pub(crate) fn read<K: Kernel>(ends: &mut Ends<'_, K>, space: &mut [u8]) -> Result<usize, Stop> {
     if ends.source.descriptor().is_none() {
-        return user(Operation::Read, Side::Source, || ends.source.read(space));
+        return user(Operation::Read, Side::Source, || ends.source.read_user(space));
     }
     if !ends.from.traits.kind.is_stream() {
         ends.gate(Side::Source)?;
@@ -189,7 +189,7 @@ fn write<K: Kernel>(ends: &mut Ends<'_, K>, bytes: &[u8]) -> Result<usize, Stop>
     let (operation, side) = (Operation::Write, Side::Sink);
     let bytes = &bytes[..bytes.len().min(count(ends.policy.call()))];
     let written = if ends.sink.descriptor().is_none() {
-        user(operation, side, || ends.sink.write(bytes))?
+        user(operation, side, || ends.sink.write_user(bytes))?
     } else {
         if !ends.to.traits.kind.is_stream() {
             ends.gate(side)?;

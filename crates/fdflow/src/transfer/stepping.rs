@@ -16,7 +16,7 @@ use crate::sys::Kernel;
 impl<S: Source, D: Sink, K: Kernel> Transfer<S, D, K> {
     pub(super) fn try_step(&mut self) -> Result<Step, Fault> {
         if self.preliminaries == Preliminaries::Flush {
-            match self.sink.flush() {
+            match self.sink.flush_buffered() {
                 Ok(()) => self.preliminaries = Preliminaries::Head,
                 Err(cause) if cause.kind() == io::ErrorKind::WouldBlock => {
                     return Ok(Step::Wait(Side::Sink));

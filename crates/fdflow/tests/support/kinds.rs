@@ -276,7 +276,7 @@ impl Source for KeepOpen {
     fn descriptor(&self) -> Option<BorrowedFd<'_>> {
         Some(self.input.as_fd())
     }
-    fn read(&mut self, _: &mut [u8]) -> io::Result<usize> {
+    fn read_user(&mut self, _: &mut [u8]) -> io::Result<usize> {
         panic!("a source with a descriptor is not asked to read")
     }
 }

@@ -87,7 +87,7 @@ impl Source for ScriptedSource<'_> {
         self.saw(n);
     }
 
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+    fn read_user(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let fd = self.kernel.tokens.0.as_fd();
         let n = self.kernel.read(End { fd, kind: Kind::User, at: None, nowait: false }, buffer)?;
         self.saw(n as u64);
@@ -113,7 +113,7 @@ impl Sink for ScriptedSink<'_> {
         (!user).then(|| self.kernel.tokens.1.as_fd())
     }
 
-    fn flush(&mut self) -> io::Result<()> {
+    fn flush_buffered(&mut self) -> io::Result<()> {
         let world = &mut *self.kernel.world.borrow_mut();
         let again = world.setup.sink_nonblocking;
         world.enter(&Call { again, ..Call::of(Operation::Flush) })?;
@@ -124,7 +124,7 @@ impl Sink for ScriptedSink<'_> {
         self.seen += n;
     }
 
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+    fn write_user(&mut self, bytes: &[u8]) -> io::Result<usize> {
         let fd = self.kernel.tokens.1.as_fd();
         let n = self.kernel.write(End { fd, kind: Kind::User, at: None, nowait: false }, bytes)?;
         self.seen += n as u64;

@@ -179,7 +179,7 @@ fn h10_legs_add_up_to_the_total_after_a_late_fallback() {
     kernel.rule(Operation::CopyFileRange, 2, Answer::Errno(Errno::OPNOTSUPP));
     let report = finish(&kernel, transfer(&kernel), SIZE);
     assert_eq!(report.bytes_by(Route::CopyFileRange), 7000);
-    assert_eq!(report.bytes_by(Route::ReadWrite), SIZE - 7000);
+    assert_eq!(report.bytes_by(Route::Splice), SIZE - 7000);
     assert_eq!(report.legs().len(), 2);
 }
 

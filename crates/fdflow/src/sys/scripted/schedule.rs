@@ -149,7 +149,7 @@ fn source_file(setup: &mut Setup, bytes: &mut Bytes<'_>, offset: bool) {
     match bytes.next() {
         200.. => setup.told = Told::Zero,
         180..200 => setup.told = Told::More(4096),
-        150..180 => setup.grows = 5000,
+        150..180 => setup.grows = 1000,
         _ => {}
     }
 }
