@@ -252,12 +252,14 @@ fn json_and_explain_tell_the_legs_and_the_refusals() {
     assert_eq!(told["refused"][0]["route"], "reflink");
     assert!(told["refused"][0]["reason"].is_string() && told["seconds"].is_number());
 
-    let mut command = unrestricted();
-    let output = command.arg("copy").arg(folder.path("from")).args(["-", "--json"]).output();
-    let output = output.unwrap();
-    assert_eq!(output.stdout, folder.bytes);
-    let told: serde_json::Value = serde_json::from_str(&stderr(&output)).unwrap();
-    assert_eq!(told["legs"][0]["route"], "splice");
+    for stdout in ["-", "fd://1", "/dev/stdout"] {
+        let mut command = unrestricted();
+        let output = command.arg("copy").arg(folder.path("from")).args([stdout, "--json"]).output();
+        let output = output.unwrap();
+        assert!(output.stdout == folder.bytes, "{stdout}");
+        let told: serde_json::Value = serde_json::from_str(&stderr(&output)).unwrap();
+        assert_eq!(told["legs"][0]["route"], "splice");
+    }
 
     let mut command = unrestricted();
     command.arg("copy").args([folder.path("from"), folder.path("to")]).arg("--explain");

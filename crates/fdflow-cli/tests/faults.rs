@@ -122,7 +122,8 @@ fn file_to_file(test: &str, size: usize, calls: &[&'static str], flags: &[&str])
 
 #[test]
 fn file_to_file_by_copy_file_range() {
-    let calls = ["copy_file_range", "ioctl", "fcntl", "lseek", "ftruncate", "pread64"];
+    let calls =
+        ["copy_file_range", "ioctl", "fcntl", "fstat", "openat", "lseek", "ftruncate", "pread64"];
     file_to_file("file_to_file_by_copy_file_range", 36 << 20, &calls, &[]);
 }
 
@@ -180,7 +181,7 @@ fn file_to_tcp() {
     }
     let source = Folder::with(20 << 20);
     let from = source.path("from");
-    try_all(&faults(&["sendfile", "ppoll", "shutdown"]), |fault| {
+    try_all(&faults(&["sendfile", "ppoll", "connect", "getsockopt", "shutdown"]), |fault| {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
         let receiver = receiver(listener);

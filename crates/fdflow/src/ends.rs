@@ -107,81 +107,47 @@ macro_rules! standard {
 
 standard!(io::Stdout, io::StdoutLock<'_>, io::Stderr, io::StderrLock<'_>);
 
-/// A reference is what it refers to.
-impl<S: Source + ?Sized> Source for &mut S {
-    fn descriptor(&self) -> Option<BorrowedFd<'_>> {
-        (**self).descriptor()
-    }
-    fn may_buffer(&self) -> bool {
-        (**self).may_buffer()
-    }
-    fn read_buffered(&mut self, buffer: &mut [u8]) -> io::Result<Buffered> {
-        (**self).read_buffered(buffer)
-    }
-    fn limit(&self) -> Option<u64> {
-        (**self).limit()
-    }
-    fn advanced(&mut self, n: u64) {
-        (**self).advanced(n);
-    }
-    fn read_user(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        (**self).read_user(buffer)
-    }
+/// What only leads to a source or a sink is one.
+macro_rules! leads_to {
+    ($($source:ty),+; $($sink:ty),+) => {
+        $(impl<T: Source + ?Sized> Source for $source {
+            fn descriptor(&self) -> Option<BorrowedFd<'_>> {
+                (**self).descriptor()
+            }
+            fn may_buffer(&self) -> bool {
+                (**self).may_buffer()
+            }
+            fn read_buffered(&mut self, buffer: &mut [u8]) -> io::Result<Buffered> {
+                (**self).read_buffered(buffer)
+            }
+            fn limit(&self) -> Option<u64> {
+                (**self).limit()
+            }
+            fn advanced(&mut self, n: u64) {
+                (**self).advanced(n);
+            }
+            fn read_user(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+                (**self).read_user(buffer)
+            }
+        })+
+        $(impl<T: Sink + ?Sized> Sink for $sink {
+            fn descriptor(&self) -> Option<BorrowedFd<'_>> {
+                (**self).descriptor()
+            }
+            fn flush_buffered(&mut self) -> io::Result<()> {
+                (**self).flush_buffered()
+            }
+            fn advanced(&mut self, n: u64) {
+                (**self).advanced(n);
+            }
+            fn write_user(&mut self, bytes: &[u8]) -> io::Result<usize> {
+                (**self).write_user(bytes)
+            }
+        })+
+    };
 }
 
-/// A reference is what it refers to.
-impl<D: Sink + ?Sized> Sink for &mut D {
-    fn descriptor(&self) -> Option<BorrowedFd<'_>> {
-        (**self).descriptor()
-    }
-    fn flush_buffered(&mut self) -> io::Result<()> {
-        (**self).flush_buffered()
-    }
-    fn advanced(&mut self, n: u64) {
-        (**self).advanced(n);
-    }
-    fn write_user(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        (**self).write_user(bytes)
-    }
-}
-
-/// A box is what it holds.
-impl<S: Source + ?Sized> Source for Box<S> {
-    fn descriptor(&self) -> Option<BorrowedFd<'_>> {
-        (**self).descriptor()
-    }
-    fn may_buffer(&self) -> bool {
-        (**self).may_buffer()
-    }
-    fn read_buffered(&mut self, buffer: &mut [u8]) -> io::Result<Buffered> {
-        (**self).read_buffered(buffer)
-    }
-    fn limit(&self) -> Option<u64> {
-        (**self).limit()
-    }
-    fn advanced(&mut self, n: u64) {
-        (**self).advanced(n);
-    }
-    fn read_user(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        (**self).read_user(buffer)
-    }
-}
-
-/// A box is what it holds.
-impl<D: Sink + ?Sized> Sink for Box<D> {
-    fn descriptor(&self) -> Option<BorrowedFd<'_>> {
-        (**self).descriptor()
-    }
-    fn flush_buffered(&mut self) -> io::Result<()> {
-        (**self).flush_buffered()
-    }
-    fn advanced(&mut self, n: u64) {
-        (**self).advanced(n);
-    }
-    fn write_user(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        (**self).write_user(bytes)
-    }
-}
+leads_to!(&mut T, Box<T>; &mut T, Box<T>);
 
 /// The limit is a limit of the transfer, and is lowered by what the kernel moved.
 impl<S: Source> Source for Take<S> {

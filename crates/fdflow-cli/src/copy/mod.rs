@@ -142,7 +142,7 @@ fn transfer(args: &Args, ends: &Ends, interrupt: &Interrupt) -> Result<u8, Strin
         Ok(_) => close::close(to).err(),
         Err(error) => Some(hint::explain(args, error, report.bytes())),
     };
-    tell::outcome(args, report, message.as_deref());
+    tell::outcome(args, to, report, message.as_deref());
     Ok(if message.is_none() { DONE } else { FAILED })
 }
 

@@ -6,7 +6,7 @@ use fdflow::Report;
 use serde::Serialize;
 
 use super::Args;
-use crate::endpoint::Endpoint;
+use super::open::End;
 
 /// The JSON object: the report, what arrived in the end, and the error if there was one.
 #[derive(Serialize)]
@@ -18,25 +18,31 @@ struct Told<'a> {
 }
 
 /// Says why a copy failed, if it did, and what was done, if that was asked for.
-pub(crate) fn outcome(args: &Args, report: &Report, error: Option<&str>) {
+pub(crate) fn outcome(args: &Args, to: &End, report: &Report, error: Option<&str>) {
     if let Some(message) = error {
         eprintln!("fdflow: copy: {message}");
     }
     if args.json {
         if let Ok(text) = serde_json::to_string(&Told { report, error }) {
-            print(args, &text);
+            print(to, &text);
         }
     } else if args.explain {
-        print(args, &report.to_string());
+        print(to, &report.to_string());
     }
 }
 
 /// On standard output, or on standard error if that is where the bytes go. A reader that has
 /// gone is no reason to fail.
-fn print(args: &Args, text: &str) {
-    let _told = if args.to == Endpoint::Standard {
+fn print(to: &End, text: &str) {
+    let _told = if is_standard_output(to) {
         writeln!(std::io::stderr(), "{text}").is_ok()
     } else {
         writeln!(std::io::stdout(), "{text}").is_ok()
     };
+}
+
+/// Whether an end is standard output, by whatever name: `-`, `fd://1`, `/dev/stdout`.
+fn is_standard_output(to: &End) -> bool {
+    let (to, stdout) = (rustix::fs::fstat(to.descriptor()), rustix::fs::fstat(std::io::stdout()));
+    matches!((to, stdout), (Ok(a), Ok(b)) if (a.st_dev, a.st_ino) == (b.st_dev, b.st_ino))
 }
