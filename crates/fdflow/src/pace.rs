@@ -24,8 +24,6 @@ const PAUSE: u64 = 16 << 20;
 const LONGEST_PAUSE: u64 = 1 << 30;
 /// From a Unix socket splicing pays with pieces of this size.
 const LEAST_PIECE: u64 = 3 << 10;
-/// The same where the sink spaces its segments out in time, and handles each of them apart.
-const LEAST_PIECE_SPACED: u64 = 10 << 10;
 
 /// What a flow looks like at the moment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -56,14 +54,9 @@ impl Default for Pace {
 }
 
 impl Pace {
-    /// The pace of a flow out of `source`, before anything has come. `spaced` says whether the
-    /// sink spaces its segments out in time.
-    pub(crate) fn of(source: Kind, spaced: bool) -> Self {
-        let least_piece = match source {
-            Kind::Unix if spaced => LEAST_PIECE_SPACED,
-            Kind::Unix => LEAST_PIECE,
-            _ => 0,
-        };
+    /// The pace of a flow out of `source`, before anything has come.
+    pub(crate) fn of(source: Kind) -> Self {
+        let least_piece = if source == Kind::Unix { LEAST_PIECE } else { 0 };
         Self { least_piece, ..Self::default() }
     }
 
@@ -110,7 +103,7 @@ mod tests {
     use super::*;
 
     fn after(source: Kind, sizes: impl IntoIterator<Item = u64>) -> Pace {
-        let mut pace = Pace::of(source, false);
+        let mut pace = Pace::of(source);
         sizes.into_iter().for_each(|n| pace.saw(n));
         pace
     }
@@ -155,14 +148,6 @@ mod tests {
             assert!(pace.is_trial());
             pace.tried(16 << 10, false);
         }
-        assert!(!pace.splices());
-    }
-
-    #[test]
-    fn where_segments_are_spaced_out_pieces_have_to_be_larger() {
-        let mut pace = Pace::of(Kind::Unix, true);
-        pace.saw(65_536);
-        pace.tried(128 << 10, true);
         assert!(!pace.splices());
     }
 }

@@ -91,11 +91,6 @@ impl<K: Kernel> Ends<'_, K> {
         Ok(at <= length)
     }
 
-    /// Whether the sink spaces its segments out in time.
-    pub(crate) fn sink_spaces_out(&self) -> bool {
-        self.sink_end().is_some_and(|end| self.kernel.spaces_out(end))
-    }
-
     /// Keeps a call that could block, and that cannot be told not to, until poll has said that it
     /// will not.
     pub(crate) fn gate(&mut self, side: Side) -> Result<(), Stop> {

@@ -149,10 +149,6 @@ impl Kernel for System {
         rustix::fs::open(path, OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK, Mode::empty())
     }
 
-    fn spaces_out(&self, to: End<'_>) -> bool {
-        to.kind == Kind::Tcp && has_bbr(to.fd)
-    }
-
     fn room(&self, to: End<'_>) -> Result<usize> {
         if to.kind.is_stream() { socket_room(to.fd, to.kind) } else { Ok(PIPE_ATOMIC) }
     }
@@ -197,23 +193,6 @@ fn socket_room(fd: BorrowedFd<'_>, kind: Kind) -> Result<usize> {
     let used = if kind == Kind::Tcp { info[WMEM_QUEUED] } else { info[WMEM_ALLOC] };
     let room = info[SNDBUF].saturating_sub(used) as usize / 2;
     Ok(not_sent_room(fd, kind).map_or(room, |low| room.min(low)))
-}
-
-/// Whether a connection's congestion control is BBR, which paces.
-fn has_bbr(fd: BorrowedFd<'_>) -> bool {
-    let mut name = [0_u8; 16];
-    let mut length = libc::socklen_t::try_from(name.len()).unwrap_or(0);
-    // SAFETY: the kernel writes at most `length` bytes, the size of `name`.
-    let answer = unsafe {
-        libc::getsockopt(
-            fd.as_raw_fd(),
-            libc::IPPROTO_TCP,
-            libc::TCP_CONGESTION,
-            name.as_mut_ptr().cast(),
-            &raw mut length,
-        )
-    };
-    answer == 0 && name.starts_with(b"bbr")
 }
 
 /// `TCP_NOTSENT_LOWAT`, where the program set it: a blocking send stops at it too.

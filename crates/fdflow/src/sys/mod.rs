@@ -151,11 +151,6 @@ pub trait Kernel {
         Err(Errno::NOSYS)
     }
 
-    /// Whether a socket spaces its segments out in time, as TCP with BBR does.
-    fn spaces_out(&self, to: End<'_>) -> bool {
-        false
-    }
-
     /// How many bytes a blocking sink that poll called writable takes for certain without
     /// blocking.
     fn room(&self, to: End<'_>) -> Result<usize> {
@@ -208,9 +203,6 @@ impl<K: Kernel + ?Sized> Kernel for &K {
     }
     fn reopen(&self, file: BorrowedFd<'_>) -> Result<OwnedFd> {
         (**self).reopen(file)
-    }
-    fn spaces_out(&self, to: End<'_>) -> bool {
-        (**self).spaces_out(to)
     }
     fn room(&self, to: End<'_>) -> Result<usize> {
         (**self).room(to)

@@ -50,8 +50,7 @@ impl<S: Source, D: Sink, K: Kernel> Transfer<S, D, K> {
         self.joint = Some(Joint { from, to, plan, buffer });
         self.gate();
         if self.is_paced() {
-            let spaced = self.lend(|ends, _, _| ends.sink_spaces_out()).unwrap_or(false);
-            self.pace = Pace::of(source, spaced);
+            self.pace = Pace::of(source);
         }
         Ok(())
     }
