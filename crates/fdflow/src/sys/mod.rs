@@ -116,6 +116,27 @@ pub trait Kernel {
         Err(Errno::NOSYS)
     }
 
+    /// `tee`: what `from`, a pipe, holds at its head goes into `to`, another, and stays in `from`.
+    /// Never waits.
+    fn tee(&self, from: End<'_>, to: End<'_>, n: usize) -> Result<usize> {
+        Err(Errno::NOSYS)
+    }
+
+    /// How many bytes a pipe holds.
+    fn held(&self, pipe: BorrowedFd<'_>) -> Result<usize> {
+        Err(Errno::NOSYS)
+    }
+
+    /// How many bytes a pipe can hold.
+    fn capacity(&self, pipe: BorrowedFd<'_>) -> Result<usize> {
+        Err(Errno::NOSYS)
+    }
+
+    /// Asks for a pipe of `capacity` bytes; the capacity that it has then.
+    fn set_capacity(&self, pipe: BorrowedFd<'_>, capacity: usize) -> Result<usize> {
+        Err(Errno::NOSYS)
+    }
+
     /// `copy_file_range`.
     fn copy_file_range(&self, from: End<'_>, to: End<'_>, n: usize) -> Result<usize> {
         Err(Errno::NOSYS)
@@ -187,6 +208,18 @@ impl<K: Kernel + ?Sized> Kernel for &K {
     }
     fn splice(&self, from: End<'_>, to: End<'_>, n: usize) -> Result<usize> {
         (**self).splice(from, to, n)
+    }
+    fn tee(&self, from: End<'_>, to: End<'_>, n: usize) -> Result<usize> {
+        (**self).tee(from, to, n)
+    }
+    fn held(&self, pipe: BorrowedFd<'_>) -> Result<usize> {
+        (**self).held(pipe)
+    }
+    fn capacity(&self, pipe: BorrowedFd<'_>) -> Result<usize> {
+        (**self).capacity(pipe)
+    }
+    fn set_capacity(&self, pipe: BorrowedFd<'_>, capacity: usize) -> Result<usize> {
+        (**self).set_capacity(pipe, capacity)
     }
     fn copy_file_range(&self, from: End<'_>, to: End<'_>, n: usize) -> Result<usize> {
         (**self).copy_file_range(from, to, n)

@@ -39,6 +39,10 @@ pub(super) fn length(file: BorrowedFd<'_>) -> Result<u64> {
     Ok(u64::try_from(rustix::fs::fstat(file)?.st_size).unwrap_or(0))
 }
 
+pub(super) fn held(pipe: BorrowedFd<'_>) -> Result<usize> {
+    Ok(usize::try_from(rustix::io::ioctl_fionread(pipe)?).unwrap_or(usize::MAX))
+}
+
 pub(super) fn poll(interests: &[Interest<'_>], timeout: Option<Duration>) -> Result<u32> {
     let mut fds = ArrayVec::<PollFd<'_>, 4>::new();
     for interest in interests.iter().take(4) {
