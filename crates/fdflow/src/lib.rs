@@ -47,6 +47,7 @@ mod source;
 mod stage;
 #[doc(hidden)]
 pub mod sys;
+mod tee;
 mod transfer;
 mod wrap;
 
@@ -63,6 +64,7 @@ pub use route::{Route, Routes, UnknownRoute};
 pub use rustix::io::Errno;
 pub use source::{Buffered, Sink, Source};
 pub use stage::pool::clear as clear_pool;
+pub use tee::{Detached, Teed};
 pub use transfer::{Parts, Step, Transfer};
 pub use wrap::{Count, Counted, Plain};
 

@@ -9,6 +9,7 @@ use crate::error::TransferError;
 use crate::report::Report;
 use crate::source::{Sink, Source};
 use crate::sys::{Kernel, System};
+use crate::tee::Teed;
 use crate::transfer::Transfer;
 
 /// A pipe: what is put in at its [`WriteEnd`] comes out of its [`ReadEnd`], in order.
@@ -209,6 +210,14 @@ impl ReadEnd {
     /// As for [`drain_to`](Self::drain_to).
     pub fn drain_up_to(&mut self, limit: u64, sink: impl Sink) -> Result<Report, TransferError> {
         finish(Transfer::new(&self.0, sink).limit(limit))
+    }
+
+    /// Mirrors what comes out of the pipe from now on to `mirror` too; see [`Teed`].
+    ///
+    /// Does not block. Bytes that the pipe holds by now are mirrored too.
+    #[must_use = "the pipe is drained through what this returns"]
+    pub fn tee<M: Sink>(self, mirror: M) -> Teed<M> {
+        Teed::new(self, mirror)
     }
 }
 

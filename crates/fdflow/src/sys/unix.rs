@@ -43,6 +43,12 @@ pub(super) fn held(pipe: BorrowedFd<'_>) -> Result<usize> {
     Ok(usize::try_from(rustix::io::ioctl_fionread(pipe)?).unwrap_or(usize::MAX))
 }
 
+/// Whether two descriptors are ends of one and the same pipe.
+pub(crate) fn same_pipe(one: BorrowedFd<'_>, other: BorrowedFd<'_>) -> bool {
+    let id = |fd| rustix::fs::fstat(fd).map(|stat| (stat.st_dev, stat.st_ino));
+    matches!((id(one), id(other)), (Ok(one), Ok(other)) if one == other)
+}
+
 pub(super) fn poll(interests: &[Interest<'_>], timeout: Option<Duration>) -> Result<u32> {
     let mut fds = ArrayVec::<PollFd<'_>, 4>::new();
     for interest in interests.iter().take(4) {
