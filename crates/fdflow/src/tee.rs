@@ -28,7 +28,8 @@ use crate::transfer::Transfer;
 /// a read. Where the kernel refuses or `FDFLOW_DENY` names `splice`, bytes are copied.
 ///
 /// * **Blocking and backpressure.** The mirror gets bytes first; what it does not take, the pipe
-///   does not give to anyone. A slow mirror slows the drain down, a stopped one stops it.
+///   does not give to anyone. A slow mirror slows the drain down, a stopped one stops it. For
+///   mirrors that nobody should wait for see [`Fanout`](crate::Fanout).
 /// * **Errors.** The first failure of the mirror ends the drain with an error whose
 ///   [`operation`](TransferError::operation) is [`Operation::Tee`]. Bytes that the mirror did
 ///   not take all of are still to be had: drain again, to try it once more, or

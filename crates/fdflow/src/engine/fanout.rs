@@ -56,6 +56,33 @@ fn failed(errno: Errno) -> Stop {
     Stop::Call { operation: Operation::Tee, side: None, errno }
 }
 
+/// Moves up to `n` bytes out of the pipe `from`, to where nobody reads them.
+pub(crate) fn discard<K: Kernel>(
+    kernel: &K,
+    from: BorrowedFd<'_>,
+    nowhere: BorrowedFd<'_>,
+    n: u64,
+) -> Result<u64, Errno> {
+    let n = usize::try_from(n).unwrap_or(usize::MAX).min(CALL_MAX);
+    let to = End { kind: Kind::Device, ..end(nowhere) };
+    match uninterrupted(|| kernel.splice(end(from), to, n))? {
+        moved @ 1.. if moved <= n => Ok(moved as u64),
+        _ => Err(Errno::IO),
+    }
+}
+
+/// Writes to a pipe of our own that does not block.
+pub(crate) fn write<K: Kernel>(kernel: &K, bytes: &[u8], to: BorrowedFd<'_>) -> Result<u64, Stop> {
+    // Said by its flag: told by the call too, some kernels would take a page at a time.
+    let to = End { nowait: false, ..end(to) };
+    match uninterrupted(|| kernel.write(to, bytes)) {
+        Ok(n) if n <= bytes.len() => Ok(n as u64),
+        Ok(_) => Err(failed(Errno::IO)),
+        Err(Errno::AGAIN) => Err(Stop::Wait(Side::Sink)),
+        Err(errno) => Err(failed(errno)),
+    }
+}
+
 /// A pipe as an end of a call that must not wait.
 fn end(fd: BorrowedFd<'_>) -> End<'_> {
     End { fd, kind: Kind::Pipe, at: None, nowait: true }

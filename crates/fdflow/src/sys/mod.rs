@@ -29,7 +29,7 @@ pub use inherit::inherited;
 pub use linux::{System, unsent};
 #[cfg(not(all(target_os = "linux", not(fdflow_portable))))]
 pub use portable::{System, unsent};
-pub(crate) use unix::same_pipe;
+pub(crate) use unix::{never_wait, same_pipe};
 
 /// What a call returned.
 pub type Result<T> = core::result::Result<T, Errno>;

@@ -43,6 +43,12 @@ pub(super) fn held(pipe: BorrowedFd<'_>) -> Result<usize> {
     Ok(usize::try_from(rustix::io::ioctl_fionread(pipe)?).unwrap_or(usize::MAX))
 }
 
+/// Keeps writes to a pipe of our own from waiting.
+pub(crate) fn never_wait(pipe: BorrowedFd<'_>) -> Result<()> {
+    let flags = rustix::fs::fcntl_getfl(pipe)?;
+    rustix::fs::fcntl_setfl(pipe, flags | OFlags::NONBLOCK)
+}
+
 /// Whether two descriptors are ends of one and the same pipe.
 pub(crate) fn same_pipe(one: BorrowedFd<'_>, other: BorrowedFd<'_>) -> bool {
     let id = |fd| rustix::fs::fstat(fd).map(|stat| (stat.st_dev, stat.st_ino));
