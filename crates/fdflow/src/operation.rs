@@ -40,6 +40,8 @@ pub enum Operation {
     Sendfile,
     /// `splice(2)`.
     Splice,
+    /// `tee(2)`, or giving a mirror its bytes in another way.
+    Tee,
     /// `copy_file_range(2)`.
     CopyFileRange,
     /// `ioctl(FICLONERANGE)`.
@@ -67,6 +69,7 @@ impl Operation {
             Self::Write => "write",
             Self::Sendfile => "sendfile",
             Self::Splice => "splice",
+            Self::Tee => "tee",
             Self::CopyFileRange => "copy_file_range",
             Self::Reflink => "ficlonerange",
             Self::Pipe => "pipe",

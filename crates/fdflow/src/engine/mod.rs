@@ -5,6 +5,7 @@
 
 pub(crate) mod direct;
 pub(crate) mod extents;
+pub(crate) mod fanout;
 pub(crate) mod relay;
 
 use rustix::io::Errno;

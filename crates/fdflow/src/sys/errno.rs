@@ -36,7 +36,7 @@ pub fn verdict(operation: Operation, errno: Errno, fresh: bool) -> Verdict {
 
 fn refused(operation: Operation, errno: Errno, fresh: bool) -> bool {
     match operation {
-        Operation::Sendfile | Operation::Splice => not_for_this_pair(errno),
+        Operation::Sendfile | Operation::Splice | Operation::Tee => not_for_this_pair(errno),
         // EBADF: the sink is open for appending, perhaps only since we looked. EIO without
         // progress: what CIFS answers between shares; a real one comes again from read or write.
         Operation::CopyFileRange => {
@@ -185,8 +185,8 @@ const NAMES: &[(Errno, &str)] = &[
 mod tests {
     use super::*;
 
-    const MOVERS: [Operation; 3] =
-        [Operation::Sendfile, Operation::Splice, Operation::CopyFileRange];
+    const MOVERS: [Operation; 4] =
+        [Operation::Sendfile, Operation::Splice, Operation::Tee, Operation::CopyFileRange];
 
     #[test]
     fn h40_h41_h42_refusals_are_refused_fresh_or_not() {

@@ -105,6 +105,22 @@ impl Kernel for System {
         rustix::pipe::splice(from.fd, at.as_mut(), to.fd, to_at.as_mut(), n, flags)
     }
 
+    fn tee(&self, from: End<'_>, to: End<'_>, n: usize) -> Result<usize> {
+        rustix::pipe::tee(from.fd, to.fd, n, SpliceFlags::NONBLOCK)
+    }
+
+    fn held(&self, pipe: BorrowedFd<'_>) -> Result<usize> {
+        unix::held(pipe)
+    }
+
+    fn capacity(&self, pipe: BorrowedFd<'_>) -> Result<usize> {
+        rustix::pipe::fcntl_getpipe_size(pipe)
+    }
+
+    fn set_capacity(&self, pipe: BorrowedFd<'_>, capacity: usize) -> Result<usize> {
+        rustix::pipe::fcntl_setpipe_size(pipe, capacity)
+    }
+
     fn copy_file_range(&self, from: End<'_>, to: End<'_>, n: usize) -> Result<usize> {
         let (mut at, mut to_at) = (from.at, to.at);
         rustix::fs::copy_file_range(from.fd, at.as_mut(), to.fd, to_at.as_mut(), n)

@@ -29,6 +29,7 @@ pub use inherit::inherited;
 pub use linux::{System, unsent};
 #[cfg(not(all(target_os = "linux", not(fdflow_portable))))]
 pub use portable::{System, unsent};
+pub(crate) use unix::{never_wait, same_pipe};
 
 /// What a call returned.
 pub type Result<T> = core::result::Result<T, Errno>;
@@ -116,6 +117,27 @@ pub trait Kernel {
         Err(Errno::NOSYS)
     }
 
+    /// `tee`: what `from`, a pipe, holds at its head goes into `to`, another, and stays in `from`.
+    /// Never waits.
+    fn tee(&self, from: End<'_>, to: End<'_>, n: usize) -> Result<usize> {
+        Err(Errno::NOSYS)
+    }
+
+    /// How many bytes a pipe holds.
+    fn held(&self, pipe: BorrowedFd<'_>) -> Result<usize> {
+        Err(Errno::NOSYS)
+    }
+
+    /// How many bytes a pipe can hold.
+    fn capacity(&self, pipe: BorrowedFd<'_>) -> Result<usize> {
+        Err(Errno::NOSYS)
+    }
+
+    /// Asks for a pipe of `capacity` bytes; the capacity that it has then.
+    fn set_capacity(&self, pipe: BorrowedFd<'_>, capacity: usize) -> Result<usize> {
+        Err(Errno::NOSYS)
+    }
+
     /// `copy_file_range`.
     fn copy_file_range(&self, from: End<'_>, to: End<'_>, n: usize) -> Result<usize> {
         Err(Errno::NOSYS)
@@ -182,6 +204,18 @@ impl<K: Kernel + ?Sized> Kernel for &K {
     }
     fn splice(&self, from: End<'_>, to: End<'_>, n: usize) -> Result<usize> {
         (**self).splice(from, to, n)
+    }
+    fn tee(&self, from: End<'_>, to: End<'_>, n: usize) -> Result<usize> {
+        (**self).tee(from, to, n)
+    }
+    fn held(&self, pipe: BorrowedFd<'_>) -> Result<usize> {
+        (**self).held(pipe)
+    }
+    fn capacity(&self, pipe: BorrowedFd<'_>) -> Result<usize> {
+        (**self).capacity(pipe)
+    }
+    fn set_capacity(&self, pipe: BorrowedFd<'_>, capacity: usize) -> Result<usize> {
+        (**self).set_capacity(pipe, capacity)
     }
     fn copy_file_range(&self, from: End<'_>, to: End<'_>, n: usize) -> Result<usize> {
         (**self).copy_file_range(from, to, n)

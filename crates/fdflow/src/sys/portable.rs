@@ -51,6 +51,10 @@ impl Kernel for System {
     fn length(&self, file: BorrowedFd<'_>) -> Result<u64> {
         unix::length(file)
     }
+
+    fn held(&self, pipe: BorrowedFd<'_>) -> Result<usize> {
+        unix::held(pipe)
+    }
 }
 
 /// How many bytes given to a socket its peer has not taken yet: unknown here.

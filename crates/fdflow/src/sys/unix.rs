@@ -39,6 +39,22 @@ pub(super) fn length(file: BorrowedFd<'_>) -> Result<u64> {
     Ok(u64::try_from(rustix::fs::fstat(file)?.st_size).unwrap_or(0))
 }
 
+pub(super) fn held(pipe: BorrowedFd<'_>) -> Result<usize> {
+    Ok(usize::try_from(rustix::io::ioctl_fionread(pipe)?).unwrap_or(usize::MAX))
+}
+
+/// Keeps writes to a pipe of our own from waiting.
+pub(crate) fn never_wait(pipe: BorrowedFd<'_>) -> Result<()> {
+    let flags = rustix::fs::fcntl_getfl(pipe)?;
+    rustix::fs::fcntl_setfl(pipe, flags | OFlags::NONBLOCK)
+}
+
+/// Whether two descriptors are ends of one and the same pipe.
+pub(crate) fn same_pipe(one: BorrowedFd<'_>, other: BorrowedFd<'_>) -> bool {
+    let id = |fd| rustix::fs::fstat(fd).map(|stat| (stat.st_dev, stat.st_ino));
+    matches!((id(one), id(other)), (Ok(one), Ok(other)) if one == other)
+}
+
 pub(super) fn poll(interests: &[Interest<'_>], timeout: Option<Duration>) -> Result<u32> {
     let mut fds = ArrayVec::<PollFd<'_>, 4>::new();
     for interest in interests.iter().take(4) {
