@@ -356,7 +356,7 @@ impl Source for ReadEnd {
     fn descriptor(&self) -> Option<BorrowedFd<'_>> {
         Some(self.as_fd())
     }
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+    fn read_user(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         Read::read(&mut self.0, buffer)
     }
 }
@@ -365,7 +365,7 @@ impl Sink for WriteEnd {
     fn descriptor(&self) -> Option<BorrowedFd<'_>> {
         Some(self.as_fd())
     }
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+    fn write_user(&mut self, bytes: &[u8]) -> io::Result<usize> {
         Write::write(&mut self.0, bytes)
     }
 }

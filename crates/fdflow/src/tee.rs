@@ -241,7 +241,7 @@ impl<M: Sink> Source for Teed<M> {
     fn descriptor(&self) -> Option<BorrowedFd<'_>> {
         None
     }
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+    fn read_user(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         Read::read(self, buffer)
     }
 }
@@ -279,7 +279,7 @@ impl<M> Source for Credited<'_, M> {
     fn advanced(&mut self, n: u64) {
         self.0.credit = self.0.credit.saturating_sub(n);
     }
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+    fn read_user(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         Read::read(&mut self.0.reader, buffer)
     }
 }

@@ -35,7 +35,7 @@ impl<M: Sink> Teed<M> {
         let mut waits = 0;
         while self.pending == 0 && self.refused.is_none() {
             if let Mirror::Raw(mirror) = &mut self.mirror {
-                mirror.flush().map_err(mirror_failed)?;
+                mirror.flush_buffered().map_err(mirror_failed)?;
             }
             let target = match &self.mirror {
                 Mirror::Raw(mirror) => mirror.descriptor(),
