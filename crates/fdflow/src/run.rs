@@ -65,7 +65,7 @@ impl<S: Source, D: Sink, K: Kernel> Transfer<S, D, K> {
         if n == 0 {
             return;
         }
-        let progress = Progress { bytes: self.ledger.given(), route: self.route() };
+        let progress = self.progress();
         if let Some(observer) = &mut self.observer {
             observer(progress);
         }
