@@ -9,7 +9,6 @@ use rustix::io::Errno;
 use crate::cancel::Cancel;
 use crate::error::{Cancelled, Fault, TransferError};
 use crate::operation::{Operation, Side};
-use crate::progress::Progress;
 use crate::report::Report;
 use crate::source::{Sink, Source};
 use crate::sys::errno::uninterrupted;

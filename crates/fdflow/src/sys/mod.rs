@@ -25,11 +25,11 @@ pub(crate) mod sigpipe;
 mod unix;
 
 pub use inherit::inherited;
-pub use sigpipe::Guard as SigpipeGuard;
 #[cfg(all(target_os = "linux", not(fdflow_portable)))]
 pub use linux::{System, unsent};
 #[cfg(not(all(target_os = "linux", not(fdflow_portable))))]
 pub use portable::{System, unsent};
+pub use sigpipe::Guard as SigpipeGuard;
 
 /// What a call returned.
 pub type Result<T> = core::result::Result<T, Errno>;

@@ -166,6 +166,12 @@ impl<S: Source, D: Sink, K: Kernel> Transfer<S, D, K> {
         &self.report
     }
 
+    /// The source, for what it can be told between two runs. Bytes taken from it meanwhile are
+    /// not part of the transfer.
+    pub fn source_mut(&mut self) -> &mut S {
+        &mut self.source
+    }
+
     /// Where the bytes are: taken, staged, given.
     #[must_use]
     pub fn ledger(&self) -> Ledger {
