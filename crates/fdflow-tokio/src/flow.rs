@@ -42,6 +42,8 @@ pub(crate) struct Flow<S, D> {
     latest: Instant,
     /// The end that was last waited for.
     waits: Side,
+    /// The last poll found nothing to take, with nothing on its way.
+    dry: bool,
     /// The sink was given bytes since it was last flushed.
     unflushed: bool,
     began: Instant,
@@ -64,6 +66,7 @@ impl<S: AsyncSource + Clone, D: AsyncSink + Clone> Flow<S, D> {
             timers: Default::default(),
             latest: now,
             waits: Side::Source,
+            dry: false,
             unflushed: false,
             began: now,
         }
@@ -112,6 +115,7 @@ impl<S: AsyncSource + Clone, D: AsyncSink + Clone> Flow<S, D> {
     pub(crate) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), TransferError>> {
         self.source.register(cx);
         self.sink.register(cx);
+        self.dry = false;
         let before = self.core.ledger();
         let polled = self.poll_steps(cx);
         if self.core.ledger() != before {
@@ -119,6 +123,16 @@ impl<S: AsyncSource + Clone, D: AsyncSink + Clone> Flow<S, D> {
             self.counters.was_active(self.latest);
         }
         polled
+    }
+
+    /// When bytes last moved, or the run began.
+    pub(crate) fn latest(&self) -> Instant {
+        self.latest
+    }
+
+    /// Whether the last poll waits for the source alone.
+    pub(crate) fn is_dry(&self) -> bool {
+        self.dry
     }
 
     fn poll_steps(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), TransferError>> {
@@ -142,6 +156,7 @@ impl<S: AsyncSource + Clone, D: AsyncSink + Clone> Flow<S, D> {
                 Attempt::Stepped(Step::Moved(n)) => self.tell(n),
                 Attempt::Stepped(Step::Wait(side)) | Attempt::Blocked(side) => {
                     ready!(self.poll_ready(side, cx))?;
+                    self.dry = false;
                 }
             }
         }
@@ -180,7 +195,8 @@ impl<S: AsyncSource + Clone, D: AsyncSink + Clone> Flow<S, D> {
         self.waits = side;
         let ready = match side {
             Side::Source => {
-                if self.core.ledger().staged() == 0 {
+                self.dry = self.core.ledger().staged() == 0;
+                if self.dry {
                     self.core.rest();
                 }
                 self.source.poll_readable(cx)

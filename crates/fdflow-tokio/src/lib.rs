@@ -29,10 +29,14 @@
 //! with. What can be an end is listed at [`AsyncSource`] and [`AsyncSink`]; [`Plain`] makes an end
 //! of any `AsyncRead` or `AsyncWrite`.
 //!
+//! [`copy_bidirectional`] and [`Bidirectional`] are for proxies: both directions at once, with
+//! half-closes, resets, timeouts, rates and live [`Counters`].
+//!
 //! The bytes are moved by the same lines as in blocking transfers. This crate only decides when:
 //! a poll does a bounded amount of work and then lets other tasks have their turn, and a flow that
 //! waits for its source with nothing on its way holds neither a pipe nor a buffer.
 
+mod bidirectional;
 mod child;
 mod core_ends;
 mod counters;
@@ -46,6 +50,9 @@ mod ready;
 mod timer;
 mod transfer;
 
+pub use bidirectional::{
+    Bidirectional, BidirectionalError, BidirectionalParts, Both, Direction, End, copy_bidirectional,
+};
 pub use child::{child_stderr, child_stdin, child_stdout};
 pub use counters::Counters;
 pub use end::{AsyncSink, AsyncSource};
