@@ -37,7 +37,9 @@ impl TransferError {
         Self { inner: Box::new(Inner { cause, operation, side, staged, undelivered, report }) }
     }
 
-    pub(crate) fn with_undelivered(mut self, bytes: Vec<u8>) -> Self {
+    /// The error with these bytes, for a driver that gives the transfer up with it.
+    #[must_use]
+    pub fn with_undelivered(mut self, bytes: Vec<u8>) -> Self {
         self.inner.undelivered = bytes;
         self
     }

@@ -67,7 +67,7 @@ pub use rustix::io::Errno;
 pub use source::{Buffered, Sink, Source};
 pub use stage::pool::clear as clear_pool;
 pub use tee::{Detached, Teed};
-pub use transfer::{Parts, Step, Transfer};
+pub use transfer::{Needs, Parts, Step, Transfer};
 pub use wrap::{Count, Counted, Plain};
 
 /// The README's example, compiled and run.

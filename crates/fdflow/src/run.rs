@@ -9,7 +9,6 @@ use rustix::io::Errno;
 use crate::cancel::Cancel;
 use crate::error::{Cancelled, Fault, TransferError};
 use crate::operation::{Operation, Side};
-use crate::progress::Progress;
 use crate::report::Report;
 use crate::source::{Sink, Source};
 use crate::sys::errno::uninterrupted;
@@ -65,7 +64,7 @@ impl<S: Source, D: Sink, K: Kernel> Transfer<S, D, K> {
         if n == 0 {
             return;
         }
-        let progress = Progress { bytes: self.ledger.given(), route: self.route() };
+        let progress = self.progress();
         if let Some(observer) = &mut self.observer {
             observer(progress);
         }

@@ -1,5 +1,13 @@
 //! A stage in user space.
 
+use std::cell::Cell;
+
+thread_local! {
+    /// The memory of a buffer that rests, for the next that is needed on this thread: a flow of
+    /// small messages gives its own up after each of them, and zeroing costs more than a message.
+    static SCRATCH: Cell<Box<[u8]>> = Cell::default();
+}
+
 /// A block of memory that is filled only when it is empty, and drained from its front.
 #[derive(Debug, Default)]
 pub(crate) struct Buffer {
@@ -23,11 +31,28 @@ impl Buffer {
             return &mut [];
         }
         if self.memory.len() < size {
+            self.memory = SCRATCH.try_with(Cell::take).unwrap_or_default();
+        }
+        if self.memory.len() < size {
             self.memory = Box::default();
             self.memory = vec![0; size].into_boxed_slice();
         }
         (self.start, self.end) = (0, 0);
         &mut self.memory
+    }
+
+    /// Leaves the memory to the next buffer on this thread, if no bytes wait in it.
+    pub(crate) fn rest(&mut self) {
+        if self.start < self.end || self.memory.is_empty() {
+            return;
+        }
+        let memory = std::mem::take(&mut self.memory);
+        // A thread that is ending keeps nothing.
+        let _kept = SCRATCH.try_with(|scratch| {
+            let other = scratch.take();
+            scratch.set(if other.len() > memory.len() { other } else { memory });
+        });
+        (self.start, self.end) = (0, 0);
     }
 
     /// The first `n` bytes of the space have been filled.
@@ -56,5 +81,20 @@ mod tests {
         buffer.consume(2);
         assert_eq!(buffer.space(8).len(), 8);
         assert_eq!(buffer.space(16).len(), 16);
+    }
+
+    #[test]
+    fn one_that_rests_leaves_its_memory_to_the_next_and_never_its_bytes() {
+        let mut buffer = Buffer::default();
+        buffer.space(8)[..3].copy_from_slice(b"abc");
+        buffer.filled(3);
+        buffer.rest();
+        assert_eq!(buffer.bytes(), b"abc");
+        buffer.consume(3);
+        let at = buffer.memory.as_ptr();
+        buffer.rest();
+        assert!(buffer.memory.is_empty() && buffer.bytes().is_empty());
+        let mut next = Buffer::default();
+        assert_eq!((next.space(8).as_ptr(), next.bytes()), (at, &b""[..]));
     }
 }

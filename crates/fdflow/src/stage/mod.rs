@@ -35,6 +35,12 @@ impl Stage {
         bytes
     }
 
+    /// Gives up what is empty.
+    pub(crate) fn rest(&mut self) {
+        self.detach_pipe();
+        self.buffer.rest();
+    }
+
     /// Gives an empty pipe back to the pool.
     pub(crate) fn detach_pipe(&mut self) {
         if self.in_pipe() == 0 {

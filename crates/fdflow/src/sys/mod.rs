@@ -29,6 +29,7 @@ pub use inherit::inherited;
 pub use linux::{System, unsent};
 #[cfg(not(all(target_os = "linux", not(fdflow_portable))))]
 pub use portable::{System, unsent};
+pub use sigpipe::Guard as SigpipeGuard;
 pub(crate) use unix::{never_wait, same_pipe};
 
 /// What a call returned.

@@ -11,13 +11,15 @@ use std::ptr;
 
 /// Keeps SIGPIPE from this thread until it is dropped.
 #[derive(Debug)]
-pub(crate) struct Guard {
+pub struct Guard {
     /// The mask to put back; `None` where nothing had to be done.
     before: Option<libc::sigset_t>,
 }
 
 impl Guard {
-    pub(crate) fn new() -> Self {
+    /// Keeps it away from here on, where the program does not ignore it anyway.
+    #[must_use]
+    pub fn new() -> Self {
         if is_ignored() {
             return Self { before: None };
         }
@@ -25,6 +27,12 @@ impl Guard {
         let already = worked && holds_sigpipe(&before);
         // Blocked by the embedder already: a pending signal is the embedder's business.
         Self { before: (worked && !already).then_some(before) }
+    }
+}
+
+impl Default for Guard {
+    fn default() -> Self {
+        Self::new()
     }
 }
 

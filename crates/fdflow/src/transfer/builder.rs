@@ -68,6 +68,11 @@ impl<S: Source, D: Sink, K: Kernel> Transfer<S, D, K> {
         self
     }
 
+    /// Changes the bound of one system call between two steps.
+    pub fn set_chunk(&mut self, bytes: usize) {
+        self.policy.chunk = bytes;
+    }
+
     /// Only these routes, whatever `FDFLOW_DENY` says.
     ///
     /// Without [`Route::ReadWrite`] a transfer fails where the kernel can not move the bytes. What

@@ -10,15 +10,18 @@ mod join;
 mod stepping;
 
 use std::fmt;
+use std::io;
+use std::time::Duration;
 
 use crate::cancel::Cancel;
 use crate::engine::extents::Extents;
 use crate::error::{Fault, TransferError};
 use crate::ledger::Ledger;
-use crate::operation::Side;
+use crate::operation::{Operation, Side};
 use crate::pace::Pace;
+use crate::plan::Way;
 use crate::policy::Policy;
-use crate::progress::Observer;
+use crate::progress::{Observer, Progress};
 use crate::report::Report;
 use crate::route::Route;
 use crate::source::{Sink, Source};
@@ -98,6 +101,16 @@ pub enum Step {
     Finished,
 }
 
+/// The ends that the next [`Transfer::step`] makes a call on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub struct Needs {
+    /// It takes from the source.
+    pub source: bool,
+    /// It gives to the sink.
+    pub sink: bool,
+}
+
 /// A transfer taken apart.
 #[derive(Debug)]
 #[non_exhaustive]
@@ -151,6 +164,12 @@ impl<S: Source, D: Sink, K: Kernel> Transfer<S, D, K> {
     #[must_use]
     pub fn report(&self) -> &Report {
         &self.report
+    }
+
+    /// The source, for what it can be told between two runs. Bytes taken from it meanwhile are
+    /// not part of the transfer.
+    pub fn source_mut(&mut self) -> &mut S {
+        &mut self.source
     }
 
     /// Where the bytes are: taken, staged, given.
@@ -215,6 +234,37 @@ impl<S: Source, D: Sink, K: Kernel> Transfer<S, D, K> {
         result
     }
 
+    /// Which ends the next [`step`](Self::step) makes a call on, for a driver that has to know
+    /// their readiness before the call. [`Step::Wait`] names one of them.
+    ///
+    /// To be asked after [`prepare`](Self::prepare): before the two ends were looked at it is not
+    /// known, and neither is named.
+    #[must_use]
+    pub fn needs(&self) -> Needs {
+        let source = Needs { source: true, sink: false };
+        let sink = Needs { source: false, sink: true };
+        if self.ledger.staged() > 0 {
+            let unloads = self.stage.buffer.bytes().is_empty() && !self.drains_by_splicing();
+            return if unloads { Needs::default() } else { sink };
+        }
+        if self.left_to_take() == 0 || self.has_head() {
+            return Needs::default();
+        }
+        match self.way() {
+            None | Some(Way::Reflink | Way::CopyFileRange) => Needs::default(),
+            Some(Way::Sendfile) => sink,
+            Some(Way::Splice) => Needs { source: true, sink: true },
+            Some(Way::SpliceStaged | Way::ReadWrite) => source,
+        }
+    }
+
+    /// Gives up the pipe and the buffer while nothing rests in them, for a driver that is about to
+    /// wait, perhaps for long. The next step gets them again: the pipe from the pool, the buffer
+    /// from this thread.
+    pub fn rest(&mut self) {
+        self.stage.rest();
+    }
+
     /// Tells that poll has called this end ready.
     pub(crate) fn mark_ready(&mut self, side: Side) {
         if let Some(joint) = &mut self.joint {
@@ -225,16 +275,35 @@ impl<S: Source, D: Sink, K: Kernel> Transfer<S, D, K> {
         }
     }
 
-    /// A new run begins: ends are asked for their buffered bytes again.
-    pub(crate) fn begin_run(&mut self) {
+    /// Begins a run that is made of [steps](Self::step), as [`run`](Self::run) does of itself: the
+    /// ends are asked for their buffered bytes again, and files for where they stand.
+    pub fn begin_run(&mut self) {
         self.preliminaries = Preliminaries::Flush;
         self.stale = true;
         self.fruitless = 0;
         self.waited_for = None;
     }
 
-    pub(crate) fn route(&self) -> Route {
-        self.route
+    /// How far it is.
+    #[must_use]
+    pub fn progress(&self) -> Progress {
+        Progress { bytes: self.ledger.given(), route: self.route }
+    }
+
+    /// Adds to the time that the report tells, for a driver whose runs are made of steps.
+    pub fn add_elapsed(&mut self, time: Duration) {
+        self.report.elapsed += time;
+    }
+
+    /// An error of the driver's own, such as a timeout, with what had been done until then.
+    #[must_use]
+    pub fn fail(
+        &self,
+        operation: Operation,
+        side: Option<Side>,
+        cause: io::Error,
+    ) -> TransferError {
+        self.failed(Fault { cause, operation, side })
     }
 
     pub(crate) fn fruitless(&self) -> u32 {

@@ -35,8 +35,7 @@ impl<S: Source, D: Sink, K: Kernel> Transfer<S, D, K> {
             return Ok(self.finished());
         }
         if self.preliminaries == Preliminaries::Head {
-            // An explicit offset is about the file, not about what was read ahead of it.
-            if self.source.may_buffer() && self.offsets.0.is_none() {
+            if self.has_head() {
                 return self.take_head();
             }
             self.preliminaries = Preliminaries::Done;
@@ -48,6 +47,19 @@ impl<S: Source, D: Sink, K: Kernel> Transfer<S, D, K> {
         let taken = self.ledger.taken();
         let own = self.policy.limit.map_or(u64::MAX, |limit| limit.saturating_sub(taken));
         self.source.limit().map_or(own, |theirs| theirs.min(own))
+    }
+
+    /// Whether the source may have to be asked for what it has read ahead. An explicit offset is
+    /// about the file, not about that.
+    pub(super) fn has_head(&self) -> bool {
+        let asked = self.preliminaries == Preliminaries::Done;
+        !asked && self.source.may_buffer() && self.offsets.0.is_none()
+    }
+
+    /// Whether what a pipe holds goes from there to the sink, and not through the buffer.
+    pub(super) fn drains_by_splicing(&self) -> bool {
+        let joint = self.joint.as_ref();
+        joint.is_some_and(|joint| joint.plan.ways.first() == Some(&Way::SpliceStaged))
     }
 
     /// The way to take bytes by, at the present pace.
@@ -114,15 +126,11 @@ impl<S: Source, D: Sink, K: Kernel> Transfer<S, D, K> {
     /// pipe whose route was left pass through the buffer.
     pub(super) fn drain(&mut self) -> Result<Step, Fault> {
         let size = self.buffer_size();
-        let splicing = self
-            .joint
-            .as_ref()
-            .is_some_and(|joint| joint.plan.ways.first() == Some(&Way::SpliceStaged));
         if !self.stage.buffer.bytes().is_empty() {
             let step = self.lend(|ends, stage, _| relay::drain_buffer(ends, stage));
             return self.settle(Way::ReadWrite, step);
         }
-        if splicing {
+        if self.drains_by_splicing() {
             let step = self.lend(|ends, stage, _| {
                 stage.pipe.as_mut().map(|pipe| relay::drain_pipe(ends, pipe))
             });

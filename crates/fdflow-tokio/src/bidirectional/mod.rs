@@ -1,0 +1,262 @@
+//! Both directions between two ends.
+
+mod drive;
+mod error;
+mod lane;
+
+use std::fmt;
+use std::future::poll_fn;
+use std::sync::Arc;
+use std::time::Duration;
+
+use fdflow::{Report, Routes};
+use tokio::time::Instant;
+
+use crate::counters::Counters;
+use crate::end::{AsyncSink, AsyncSource};
+use crate::timer::Timer;
+use drive::Failure;
+use error::Inner;
+pub use error::{BidirectionalError, Both, Direction, End};
+use lane::Lane;
+
+/// Moves everything from `a` to `b` and from `b` to `a`, until both directions have ended.
+///
+/// As [`Bidirectional`] without options; see there for ends, errors and resets.
+///
+/// # Cancel safety
+///
+/// As for [`copy`](crate::copy): what was on its way is lost when the future is dropped.
+///
+/// # Errors
+///
+/// The first error of either direction, with what both had done and the bytes that were taken and
+/// not given.
+pub async fn copy_bidirectional<A, B>(
+    a: &mut A,
+    b: &mut B,
+) -> Result<Both<Report>, BidirectionalError>
+where
+    A: AsyncSource + AsyncSink + ?Sized,
+    B: AsyncSource + AsyncSink + ?Sized,
+{
+    let mut flow = Bidirectional::new(&*a, &*b);
+    match flow.run().await {
+        Ok(reports) => Ok(reports),
+        Err(mut error) => {
+            error.inner.undelivered = flow.into_parts().undelivered;
+            Err(error)
+        }
+    }
+}
+
+/// Both directions between two ends, with options.
+///
+/// * **Ends.** When an end has no more to give, and all that it gave has arrived, the other end is
+///   told by a half-close; the opposite direction goes on.
+/// * **Errors.** The first one wins and names its end; the other direction is stopped.
+/// * **Resets.** What an end had received when it was reset is still delivered, for at most five
+///   seconds; then the connection at the other end is reset too
+///   ([`pass_resets`](Self::pass_resets)).
+/// * **Cancel safety.** [`run`](Self::run) may be dropped at any await; another goes on.
+/// * **Runtime.** Needs one with I/O and time enabled, and panics at the start of a run without.
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// use fdflow_tokio::{Bidirectional, Direction};
+/// use std::time::Duration;
+/// use tokio::{io::{AsyncReadExt, AsyncWriteExt}, net::UnixStream};
+///
+/// let (mut client, a) = UnixStream::pair()?;
+/// let (b, mut server) = UnixStream::pair()?;
+/// let mut proxy = Bidirectional::new(a, b).idle_timeout(Duration::from_secs(60));
+/// let counters = proxy.counters(Direction::AToB); // can be read while it runs
+/// let proxy = tokio::spawn(async move { proxy.run().await });
+///
+/// client.write_all(b"a question").await?;
+/// client.shutdown().await?;
+/// let mut question = String::new();
+/// server.read_to_string(&mut question).await?;
+/// assert_eq!((question.as_str(), counters.bytes()), ("a question", 10));
+/// drop(server);
+/// let reports = proxy.await??;
+/// assert_eq!((reports.a_to_b.bytes(), reports.b_to_a.bytes()), (10, 0));
+/// # Ok(())
+/// # }
+/// ```
+pub struct Bidirectional<A, B> {
+    a: Arc<A>,
+    b: Arc<B>,
+    a_to_b: Lane<A, B>,
+    b_to_a: Lane<B, A>,
+    idle: Option<Duration>,
+    half_closed: Option<Duration>,
+    lifetime: Option<Duration>,
+    pass_resets: bool,
+    /// For the quiet, for the lifetime, for the last delivery and for looks at it.
+    timers: (Timer, Timer, Timer, Timer),
+    began: Instant,
+    lifetime_from: Option<Instant>,
+    failure: Option<Failure>,
+}
+
+/// Two directions taken apart.
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct BidirectionalParts<A, B> {
+    /// The first end.
+    pub a: A,
+    /// The second end.
+    pub b: B,
+    /// Bytes taken (or given as a prefix) and not given, in order.
+    pub undelivered: Both<Vec<u8>>,
+    /// What had been done.
+    pub reports: Both<Report>,
+}
+
+impl<A, B> fmt::Debug for Bidirectional<A, B> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Bidirectional")
+            .field("a_to_b", &self.a_to_b.flow.core)
+            .field("b_to_a", &self.b_to_a.flow.core)
+            .field("failure", &self.failure)
+            .finish_non_exhaustive()
+    }
+}
+
+impl<A, B> Bidirectional<A, B>
+where
+    A: AsyncSource + AsyncSink,
+    B: AsyncSource + AsyncSink,
+{
+    /// Both directions between `a` and `b`. Makes no system call.
+    pub fn new(a: A, b: B) -> Self {
+        let (a, b) = (Arc::new(a), Arc::new(b));
+        Self {
+            a_to_b: Lane::new(Arc::clone(&a), Arc::clone(&b)),
+            b_to_a: Lane::new(Arc::clone(&b), Arc::clone(&a)),
+            a,
+            b,
+            idle: None,
+            half_closed: None,
+            lifetime: None,
+            pass_resets: true,
+            timers: Default::default(),
+            began: Instant::now(),
+            lifetime_from: None,
+            failure: None,
+        }
+    }
+
+    /// Fail after so long without a byte in either direction, by whatever route they go.
+    #[must_use]
+    pub fn idle_timeout(mut self, timeout: Duration) -> Self {
+        self.idle = Some(timeout);
+        self
+    }
+
+    /// As the idle timeout, and instead of it, once one direction has ended.
+    #[must_use]
+    pub fn half_closed_timeout(mut self, timeout: Duration) -> Self {
+        self.half_closed = Some(timeout);
+        self
+    }
+
+    /// Fail so long after the first run began, whatever moves.
+    #[must_use]
+    pub fn lifetime(mut self, lifetime: Duration) -> Self {
+        self.lifetime = Some(lifetime);
+        self
+    }
+
+    /// In this direction, at most so many bytes a second; a tenth of it may go at once.
+    #[must_use]
+    pub fn rate(mut self, direction: Direction, bytes_per_second: u64) -> Self {
+        match direction {
+            Direction::AToB => self.a_to_b.flow.rate = Some(bytes_per_second),
+            Direction::BToA => self.b_to_a.flow.rate = Some(bytes_per_second),
+        }
+        self
+    }
+
+    /// In this direction these bytes go first: what was read from the end before.
+    #[must_use]
+    pub fn prefix(mut self, direction: Direction, bytes: Vec<u8>) -> Self {
+        match direction {
+            Direction::AToB => self.a_to_b.flow.prefix(bytes),
+            Direction::BToA => self.b_to_a.flow.prefix(bytes),
+        }
+        self
+    }
+
+    /// Only these routes, whatever `FDFLOW_DENY` says.
+    #[must_use]
+    pub fn routes(mut self, routes: Routes) -> Self {
+        self.a_to_b.flow.core = self.a_to_b.flow.core.routes(routes);
+        self.b_to_a.flow.core = self.b_to_a.flow.core.routes(routes);
+        self
+    }
+
+    /// Whether a reset of one end resets the other, once that has acknowledged all that it was
+    /// given. It does unless this says no; then the ends are left as they are.
+    #[must_use]
+    pub fn pass_resets(mut self, pass: bool) -> Self {
+        self.pass_resets = pass;
+        self
+    }
+
+    /// Counters of one direction, to be read while it runs.
+    #[must_use]
+    pub fn counters(&self, direction: Direction) -> Counters {
+        match direction {
+            Direction::AToB => self.a_to_b.flow.counters.clone(),
+            Direction::BToA => self.b_to_a.flow.counters.clone(),
+        }
+    }
+
+    /// What both directions have done so far.
+    #[must_use]
+    pub fn reports(&self) -> Both<Report> {
+        Both { a_to_b: self.a_to_b.report(), b_to_a: self.b_to_a.report() }
+    }
+
+    /// Moves bytes until both directions have ended.
+    ///
+    /// # Cancel safety
+    ///
+    /// The future may be dropped at any time: another run goes on where it stopped.
+    ///
+    /// # Errors
+    ///
+    /// The first error of either direction, or a timeout. Bytes that were taken and not given are
+    /// kept ([`into_parts`](Self::into_parts)).
+    pub async fn run(&mut self) -> Result<Both<Report>, BidirectionalError> {
+        self.begin();
+        let ended = poll_fn(|cx| self.poll_run(cx)).await;
+        let elapsed = self.began.elapsed();
+        self.a_to_b.flow.core.add_elapsed(elapsed);
+        self.b_to_a.flow.core.add_elapsed(elapsed);
+        let reports = self.reports();
+        let Err(Failure { direction, error, .. }) = ended else { return Ok(reports) };
+        let undelivered = Both::default();
+        Err(BidirectionalError {
+            inner: Box::new(Inner { direction, error, reports, undelivered }),
+        })
+    }
+
+    /// Gives the ends back, with what was taken and not given.
+    #[must_use]
+    pub fn into_parts(self) -> BidirectionalParts<A, B> {
+        let Self { a, b, a_to_b, b_to_a, .. } = self;
+        let (_, _, first, first_report) = a_to_b.flow.take_apart();
+        let (_, _, second, second_report) = b_to_a.flow.take_apart();
+        let alone = "the two flows were the only other holders, and they are gone";
+        BidirectionalParts {
+            a: Arc::into_inner(a).expect(alone),
+            b: Arc::into_inner(b).expect(alone),
+            undelivered: Both { a_to_b: first, b_to_a: second },
+            reports: Both { a_to_b: first_report, b_to_a: second_report },
+        }
+    }
+}
