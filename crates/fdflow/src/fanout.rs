@@ -55,8 +55,8 @@ pub enum Lag {
 /// * **A sink that fails** is detached; the others go on. A sink that is owned is dropped, and so
 ///   closed, when it has everything or is detached; give a reference to keep it.
 /// * **Bytes behind** are counted as those that the sink's own `write` has not taken. The pipe of
-///   a sink holds at least 1 MiB where the system grants it; it can be full with less where the
-///   source gives small pieces, and then its sink is as far behind as it can be.
+///   a sink has room for 256 pieces of the source, and for 1 MiB where these are pages; the system
+///   may grant less. When it is full, its sink is as far behind as it can be.
 /// * **Costs** two descriptors for the source and for each sink, four where it may be detached.
 ///
 /// ```

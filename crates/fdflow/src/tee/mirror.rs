@@ -102,9 +102,8 @@ impl<M: Sink> Teed<M> {
         match &mut self.mirror {
             Mirror::Raw(mirror) if self.refused.is_none() => mirror.advanced(n),
             Mirror::Raw(mirror) => {
+                // All that is in it: what the mirror got before has been drained.
                 let bytes = self.ahead.bytes();
-                let missing = usize::try_from(n).unwrap_or(0).min(bytes.len());
-                let bytes = &bytes[bytes.len() - missing..];
                 let mut transfer = Transfer::new(Plain(bytes), mirror);
                 let given = transfer.run();
                 let done = transfer.report().bytes();
