@@ -25,7 +25,6 @@ pub(crate) mod sigpipe;
 mod unix;
 
 pub use inherit::inherited;
-pub use sigpipe::Guard as SigpipeGuard;
 #[cfg(all(target_os = "linux", not(fdflow_portable)))]
 pub use linux::{System, unsent};
 #[cfg(not(all(target_os = "linux", not(fdflow_portable))))]
