@@ -18,9 +18,14 @@ use crate::end::{AsyncSink, AsyncSource};
 /// ```
 /// # #[tokio::main(flavor = "current_thread")]
 /// # async fn main() -> Result<(), fdflow_tokio::TransferError> {
-/// use fdflow_tokio::{Plain, copy};
+/// use fdflow_tokio::{Plain, Transfer};
 /// let mut out = Plain::new(Vec::new());
-/// copy(&mut Plain::new(&b"from memory"[..]), &mut out).await?;
+/// let from = Plain::new(&b"from memory"[..]);
+/// # let everything = fdflow::Routes::all();
+/// # Transfer::new(from, &mut out).routes(everything).run().await?;
+/// # /*
+/// Transfer::new(from, &mut out).run().await?;
+/// # */
 /// assert_eq!(out.into_inner(), b"from memory");
 /// # Ok(())
 /// # }

@@ -65,11 +65,9 @@ pub async fn tcp_of_segments(bytes: u32) -> (TcpStream, TcpStream) {
     (client.unwrap(), server.unwrap().0)
 }
 
-/// Keeps what a socket may hold small, so that its peer is soon blocked.
+/// Keeps what a socket may send ahead small, so that who writes to it is soon blocked.
 pub fn narrow(socket: &impl AsFd) {
-    let socket = socket2::SockRef::from(socket);
-    socket.set_send_buffer_size(4096).unwrap();
-    socket.set_recv_buffer_size(4096).unwrap();
+    socket2::SockRef::from(socket).set_send_buffer_size(4096).unwrap();
 }
 
 /// Closes with a reset.
