@@ -31,7 +31,7 @@ fn the_proxy_passes_both_directions_on_and_counts_them() {
     }
     let server = TcpListener::bind("127.0.0.1:0").unwrap();
     let target = server.local_addr().unwrap().to_string();
-    let child = Command::new(example("proxy"))
+    let child = Command::new(example("proxy_tokio"))
         .args(["127.0.0.1:0", &target])
         .stdout(Stdio::piped())
         .spawn()
