@@ -18,6 +18,7 @@ mod record;
 mod roles;
 mod sizes;
 mod tables;
+mod targets;
 mod transfer;
 
 use std::error::Error;

@@ -15,6 +15,7 @@ use crate::job::{Cell, Drain, Feed, Job};
 use crate::plot::{self, Chart};
 use crate::sizes::Size;
 use crate::tables::{self, Figure};
+use crate::targets;
 
 /// From a kind of socket to a kind of socket.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -115,7 +116,7 @@ pub(crate) fn text(cells: &[Cell], facts: &Facts) -> String {
          Ratios are how many times worse fdflow is: below 1 it is better.\n\n",
     );
     // Writing to a String cannot fail, here and below.
-    let _written = write!(out, "{facts}").is_ok();
+    let _written = write!(out, "{facts}\n{}", targets::text(cells)).is_ok();
     let failures = tables::failures(cells);
     if !failures.is_empty() {
         let _written = write!(
