@@ -71,7 +71,7 @@ pub(crate) struct Cell {
 
 /// What a contender that may fail has to move in a second. One that hangs is not waited for as
 /// long as one of which a failure ends the run.
-const SLOWEST: u64 = 40_000_000;
+const SLOWEST: u64 = 80_000_000;
 
 impl Job {
     /// Measures all contenders, round by round, after a round that does not count. One that may
@@ -139,7 +139,11 @@ impl Job {
         let mover = Party::start("mover", &arguments, ends, deadline)?;
         drop(writer.as_mut().and_then(Party::signal));
 
-        let outcome: Outcome = mover.finish()?;
+        let outcome: Outcome = match mover.finish() {
+            Ok(outcome) => outcome,
+            Err(cause) if Instant::now() < deadline => return Err(explained(cause, reader)),
+            Err(cause) => return Err(cause),
+        };
         writer.map_or(Ok(()), Party::finish)?;
         match &self.drain {
             Drain::Reader(_) => {}
@@ -156,7 +160,7 @@ impl Job {
     }
 
     fn patience(&self, contender: Contender, conditions: &Conditions) -> Duration {
-        let most = Duration::from_secs(5 + self.bytes / SLOWEST);
+        let most = Duration::from_secs(4 + self.bytes / SLOWEST);
         if contender.may_fail() { most.min(conditions.timeout) } else { conditions.timeout }
     }
 
@@ -202,6 +206,14 @@ fn program(contender: Contender, conditions: &Conditions) -> io::Result<Option<S
     }
     let path = conditions.go.as_ref().map_err(|reason| io::Error::other(reason.clone()))?;
     Ok(Some(option("program", path.display())))
+}
+
+/// With what the reader says: it ends early, and the mover fails, where wrong bytes come.
+fn explained(cause: io::Error, reader: Option<Party>) -> io::Error {
+    match reader.map(Party::finish::<()>) {
+        Some(Err(why)) => io::Error::other(format!("{cause}; {why}")),
+        _ => cause,
+    }
 }
 
 fn pin(cpu: Option<usize>) -> Vec<String> {

@@ -114,7 +114,7 @@ pub(crate) fn by_size(cells: &[Cell], pair: &str, size: &str, figure: Figure) ->
 fn shown(cell: &Cell, figure: Figure) -> String {
     match (figure.of(cell), &cell.failure) {
         (Some(spread), _) => figure.show(spread),
-        (None, Some(_)) => "failed".to_owned(),
+        (None, Some(_)) => "–".to_owned(),
         (None, None) => String::new(),
     }
 }
@@ -280,6 +280,6 @@ mod tests {
         cells.extend([failed(1024, "lost"), failed(2048, "hung"), failed(4096, "lost")]);
         let told = failures(&cells);
         assert!(told.contains("| go-io-copy | lost | 2 of 3 | tcp-unix 1 KiB, tcp-unix 4 KiB |"));
-        assert!(by_size(&cells, "tcp-unix", "", Figure::Cpu).contains("| 2 KiB | failed |"));
+        assert!(by_size(&cells, "tcp-unix", "", Figure::Cpu).contains("| 2 KiB | – |"));
     }
 }

@@ -121,7 +121,7 @@ pub(crate) fn text(cells: &[Cell], facts: &Facts) -> String {
     if !failures.is_empty() {
         let _written = write!(
             out,
-            "\n## What failed\n\nA contender that fails once at a point is left out there.\n\n\
+            "\n## What is missing\n\nA contender that is absent, or fails once at a point, is left out there.\n\n\
              {failures}"
         )
         .is_ok();
