@@ -1,11 +1,13 @@
 //! Measures fdflow against its peers and against raw system calls: one run, contenders
 //! interleaved, bytes checked, the moving process's processor time first.
 
+mod asynchronous;
 mod bars;
 mod contenders;
 mod copy;
 mod ends;
 mod facts;
+mod golang;
 mod job;
 mod measure;
 mod pattern;
@@ -16,6 +18,7 @@ mod record;
 mod roles;
 mod sizes;
 mod tables;
+mod targets;
 mod transfer;
 
 use std::error::Error;
@@ -94,6 +97,7 @@ impl Common {
             timeout: Duration::from_secs(self.timeout),
             tcp: TcpOptions { nodelay: self.nodelay, congestion: self.congestion.clone() },
             pinned: self.pin.then_some((cpus - 1, 0)),
+            go: Err("its program is built for `transfer` only".to_owned()),
         }
     }
 }
@@ -115,8 +119,11 @@ fn main() -> ExitCode {
 }
 
 fn transfers(select: &transfer::Select, common: &Common) -> Result<(), Box<dyn Error>> {
-    let cells = measure(&select.jobs(), &common.conditions())?;
-    let facts = Facts::collect(&select.directory()?, &common.conditions());
+    let go = select.go();
+    let go = go.as_ref().map(golang::Program::path).map_err(Clone::clone);
+    let conditions = Conditions { go, ..common.conditions() };
+    let cells = measure(&select.jobs(), &conditions)?;
+    let facts = Facts::collect(&select.directory()?, &conditions);
     let text = transfer::text(&cells, &facts);
     finish("transfer", common, &facts, &cells, &text, &transfer::plots(&cells))
 }
