@@ -70,6 +70,10 @@ impl Kernel for System {
         }
     }
 
+    fn write_may_signal(&self, to: Kind) -> bool {
+        !to.is_stream()
+    }
+
     fn poll(&self, interests: &[Interest<'_>], timeout: Option<Duration>) -> Result<u32> {
         unix::poll(interests, timeout)
     }
