@@ -19,7 +19,9 @@ use crate::process::Party;
 /// What a relaying process says of itself.
 #[derive(Debug, Clone, Copy, Serialize, Deserialize)]
 pub(super) struct Snapshot {
-    /// Processor time so far.
+    /// Processor time when it was asked.
+    pub(super) cpu_asked: Duration,
+    /// Processor time when it answered.
     pub(super) cpu: Duration,
     /// Resident memory, counted page by page.
     pub(super) rss_kib: u64,
@@ -30,11 +32,10 @@ pub(super) struct Snapshot {
 }
 
 impl Snapshot {
-    /// Of this process. Empties the pool of pipes.
-    pub(super) fn take() -> io::Result<Self> {
-        let cpu = cpu_time(Who::Own)?;
+    /// Of this process, which had used `cpu_asked` when it was asked. Empties the pool of pipes.
+    pub(super) fn take(cpu_asked: Duration) -> io::Result<Self> {
         let (rss_kib, pooled) = (rss_kib()?, fdflow::clear_pool());
-        Ok(Self { cpu, rss_kib, pipes: pipes()?, pooled })
+        Ok(Self { cpu_asked, rss_kib, pooled, pipes: pipes()?, cpu: cpu_time(Who::Own)? })
     }
 }
 

@@ -11,6 +11,7 @@ use rustix::io::{Errno, retry_on_intr};
 
 use super::control::Snapshot;
 use super::relay::{BUFFER, Options, connect};
+use crate::measure::{Who, cpu_time};
 
 /// The tokens of the listener and of the control; an end's is its place.
 const LISTENER: u64 = u64::MAX;
@@ -48,11 +49,12 @@ pub(super) fn relay(
                     ends.add(&epoll, connect(options)?.into())?;
                 }
                 CONTROL => {
+                    let cpu = cpu_time(Who::Own)?;
                     let mut line = [0; LINE];
                     if rustix::io::read(control, &mut line)? == 0 {
                         return Ok(());
                     }
-                    let mut reply = serde_json::to_vec(&Snapshot::take()?)?;
+                    let mut reply = serde_json::to_vec(&Snapshot::take(cpu)?)?;
                     reply.push(b'\n');
                     control.write_all(&reply)?;
                 }

@@ -87,7 +87,7 @@ fn play(
     let before = relaying.ask(connections)?.cpu;
     drop(ping.signal());
     let latency = ping.finish()?;
-    let after = relaying.ask(connections)?.cpu;
+    let after = relaying.ask(connections)?.cpu_asked;
     echo.finish::<()>()?;
     relaying.finish()?;
     let cpu: Duration = after.saturating_sub(before);

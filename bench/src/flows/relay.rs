@@ -17,6 +17,7 @@ use tokio::task::yield_now;
 
 use super::control::{Snapshot, allow_descriptors, rss_kib};
 use super::epoll;
+use crate::measure::{Who, cpu_time};
 use crate::roles::{READY, pin, say, stdin, stdout};
 
 /// What the plain relays read at a time.
@@ -164,10 +165,11 @@ async fn answer(control: UnixStream, started: &AtomicUsize) -> io::Result<()> {
     let mut control = BufReader::new(control);
     let mut line = String::new();
     while control.read_line(&mut line).await? > 0 {
+        let cpu = cpu_time(Who::Own)?;
         let wanted: usize = line.trim().parse().map_err(io::Error::other)?;
         line.clear();
         settle(wanted, started).await?;
-        let mut reply = serde_json::to_vec(&Snapshot::take()?)?;
+        let mut reply = serde_json::to_vec(&Snapshot::take(cpu)?)?;
         reply.push(b'\n');
         control.write_all(&reply).await?;
     }
