@@ -17,7 +17,8 @@ A process with a runtime of one thread relays between TCP connections. It is ask
 memory (smaps_rollup) and for the pipes among its descriptors when 8 flows that have moved bytes are \
 quiet, and again when there are so many more; the difference is divided by their number. Before each \
 answer all tasks run until the memory stays as it is. Pipes that the pool keeps for the next flows \
-are told apart: no flow holds them, and there are at most 8 for the whole process.\n";
+are told apart: no flow holds them, and there are at most 8 for the whole process. \
+tokio-one-buffer shows what the runtime itself needs: its flows hold two sockets and no buffer.\n";
 
 /// Flows before the first look, so that what a process needs once is not counted.
 const EARLIER: usize = 8;
@@ -25,9 +26,10 @@ const MOVED: usize = 64 << 10;
 /// A flow's resident memory.
 const MOST_KIB: f64 = 2.0;
 
-const RELAYS: [Relay; 5] = [
+const RELAYS: [Relay; 6] = [
     Relay::Fdflow,
     Relay::FdflowTimeout,
+    Relay::TokioOneBuffer,
     Relay::TokioReadWrite,
     Relay::TokioCopy,
     Relay::TokioCopy32k,

@@ -1,5 +1,6 @@
 //! The relaying process: every connection that comes is joined to one that it makes.
 
+use std::cell::RefCell;
 use std::fmt;
 use std::io;
 use std::net::SocketAddr;
@@ -22,6 +23,9 @@ use crate::roles::{READY, pin, say, stdin, stdout};
 
 /// What the plain relays read at a time.
 pub(super) const BUFFER: usize = 32 << 10;
+thread_local! {
+    static SHARED: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
+}
 /// So often are all tasks that can go on let go on between two looks at the memory.
 const TURNS: usize = 128;
 /// Looks after which memory that will not settle is an error.
@@ -40,6 +44,8 @@ pub(super) enum Relay {
     TokioCopy,
     /// `tokio::io::copy_bidirectional_with_sizes`, 32 KiB each way
     TokioCopy32k,
+    /// As `TokioReadWrite`, with a buffer that is the process's and no flow's
+    TokioOneBuffer,
     /// `epoll_wait`, `read` and `write` with no runtime, one buffer for all
     Epoll,
 }
@@ -52,6 +58,7 @@ impl fmt::Display for Relay {
             Self::TokioReadWrite => "tokio-read-write",
             Self::TokioCopy => "tokio-copy",
             Self::TokioCopy32k => "tokio-copy32k",
+            Self::TokioOneBuffer => "tokio-one-buffer",
             Self::Epoll => "epoll",
         })
     }
@@ -117,6 +124,7 @@ async fn serve(
             Relay::TokioReadWrite => drop(tokio::spawn(by_read_write(a, b, started))),
             Relay::TokioCopy => drop(tokio::spawn(by_tokio(a, b, 8 << 10, started))),
             Relay::TokioCopy32k => drop(tokio::spawn(by_tokio(a, b, 32 << 10, started))),
+            Relay::TokioOneBuffer => drop(tokio::spawn(by_one_buffer(a, b, started))),
             Relay::Epoll => return Err(io::Error::other("that has no runtime")),
         }
     }
@@ -144,6 +152,43 @@ async fn by_read_write(mut a: TcpStream, mut b: TcpStream, started: Arc<AtomicUs
     started.fetch_add(1, Ordering::Relaxed);
     let ((from_a, to_a), (from_b, to_b)) = (a.split(), b.split());
     drop(tokio::join!(pump(from_a, to_b), pump(from_b, to_a)));
+}
+
+async fn by_one_buffer(a: TcpStream, b: TcpStream, started: Arc<AtomicUsize>) {
+    started.fetch_add(1, Ordering::Relaxed);
+    drop(tokio::join!(pump_at_once(&a, &b), pump_at_once(&b, &a)));
+}
+
+async fn pump_at_once(from: &TcpStream, to: &TcpStream) -> io::Result<()> {
+    loop {
+        from.readable().await?;
+        let (read, mut rest) = SHARED
+            .with_borrow_mut(|buffer| {
+                buffer.resize(BUFFER, 0);
+                let n = from.try_read(buffer)?;
+                let written = if n > 0 { to.try_write(&buffer[..n]) } else { Ok(0) };
+                let written = written.or_else(|cause| match cause.kind() {
+                    io::ErrorKind::WouldBlock => Ok(0),
+                    _ => Err(cause),
+                })?;
+                Ok::<_, io::Error>((n, buffer[written..n].to_vec()))
+            })
+            .or_else(|cause| match cause.kind() {
+                io::ErrorKind::WouldBlock => Ok((usize::MAX, Vec::new())),
+                _ => Err(cause),
+            })?;
+        if read == 0 {
+            return Ok(rustix::net::shutdown(to, rustix::net::Shutdown::Write)?);
+        }
+        while !rest.is_empty() {
+            to.writable().await?;
+            match to.try_write(&rest) {
+                Ok(n) => drop(rest.drain(..n)),
+                Err(cause) if cause.kind() == io::ErrorKind::WouldBlock => {}
+                Err(cause) => return Err(cause),
+            }
+        }
+    }
 }
 
 async fn pump(
