@@ -7,6 +7,7 @@ mod contenders;
 mod copy;
 mod ends;
 mod facts;
+mod flows;
 mod golang;
 mod job;
 mod measure;
@@ -59,8 +60,17 @@ enum Command {
         #[command(flatten)]
         common: Common,
     },
+    /// Many flows at once, ping-pong and tee, against targets
+    Flows {
+        #[command(flatten)]
+        select: flows::Select,
+        #[command(flatten)]
+        common: Common,
+    },
     #[command(flatten)]
     Role(Role),
+    #[command(flatten)]
+    FlowRole(flows::Role),
 }
 
 /// How to measure and what to keep.
@@ -106,7 +116,9 @@ fn main() -> ExitCode {
     let done = match Cli::parse().command {
         Command::Copy { select, common } => copies(&select, &common),
         Command::Transfer { select, common } => transfers(&select, &common),
+        Command::Flows { select, common } => flows::run(&select, &common),
         Command::Role(role) => roles::run(&role).map_err(Into::into),
+        Command::FlowRole(role) => flows::act(&role).map_err(Into::into),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

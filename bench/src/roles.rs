@@ -92,19 +92,19 @@ pub(crate) fn run(role: &Role) -> io::Result<()> {
     }
 }
 
-fn report(result: &impl Serialize) -> io::Result<()> {
+pub(crate) fn report(result: &impl Serialize) -> io::Result<()> {
     say(&serde_json::to_string(result)?)
 }
 
-fn say(line: &str) -> io::Result<()> {
+pub(crate) fn say(line: &str) -> io::Result<()> {
     writeln!(io::stderr(), "{line}")
 }
 
-fn stdin() -> io::Result<OwnedFd> {
+pub(crate) fn stdin() -> io::Result<OwnedFd> {
     io::stdin().as_fd().try_clone_to_owned()
 }
 
-fn stdout() -> io::Result<OwnedFd> {
+pub(crate) fn stdout() -> io::Result<OwnedFd> {
     io::stdout().as_fd().try_clone_to_owned()
 }
 
@@ -162,14 +162,14 @@ fn prepare(args: &MoverArgs) -> io::Result<Prepared<'_>> {
 }
 
 /// Waits until the writer has begun, so that its start is not measured.
-fn wait_for_data() -> io::Result<()> {
+pub(crate) fn wait_for_data() -> io::Result<()> {
     let stdin = io::stdin();
     let mut fds = [PollFd::new(&stdin, PollFlags::IN)];
     rustix::io::retry_on_intr(|| rustix::event::poll(&mut fds, None))?;
     Ok(())
 }
 
-fn pin(cpu: Option<usize>) -> io::Result<()> {
+pub(crate) fn pin(cpu: Option<usize>) -> io::Result<()> {
     let Some(cpu) = cpu else { return Ok(()) };
     let mut set = CpuSet::new();
     set.set(cpu);
