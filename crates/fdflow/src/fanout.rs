@@ -4,6 +4,8 @@ mod flow;
 mod hub;
 mod lane;
 mod report;
+#[cfg(test)]
+mod scripted;
 
 use std::fmt;
 use std::io;

@@ -185,6 +185,12 @@ impl<'a> Lane<'a> {
         self.feed.is_some() && self.ahead == 0 && !matches!(self.lag, Lag::DropBeyond(_))
     }
 
+    /// Somebody else empties its pipe, and its sink has taken so many bytes.
+    #[cfg(test)]
+    pub(super) fn saw_taken(&self, bytes: u64) {
+        self.taken.store(bytes, Ordering::Relaxed);
+    }
+
     pub(super) fn accept(&mut self, n: u64) {
         self.accepted += n;
         self.ahead += n;
