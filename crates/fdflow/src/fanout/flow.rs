@@ -76,7 +76,7 @@ impl<'a, S: Source + Send> Flow<'a, S> {
         let report = self.hub.report(self.feeding.taken());
         match ended {
             Err(fault) if is_cancel(&fault) => {
-                return Err(FanoutError::new(fault.cause, report, Vec::new()));
+                Err(FanoutError::new(fault.cause, report, Vec::new()))
             }
             Err(fault) => Err(FanoutError::new(fault.cause, report, self.rest())),
             Ok(Some(error)) => Err(FanoutError::new(error.into(), report, self.rest())),
@@ -127,7 +127,6 @@ impl<'a, S: Source + Send> Flow<'a, S> {
     }
 
     /// Starts the threads of the lanes and, where the source may have more, its own.
-    #[expect(clippy::type_complexity, reason = "a thread and the handle that stops it")]
     fn start<'s>(
         &mut self,
         scope: &'s Scope<'s, '_>,

@@ -31,6 +31,8 @@ mod schedule;
 mod schedules;
 mod script;
 mod setup;
+#[cfg(test)]
+mod vessel;
 mod world;
 
 use std::cell::RefCell;

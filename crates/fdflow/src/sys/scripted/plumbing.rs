@@ -13,6 +13,7 @@ use std::time::Duration;
 use rustix::io::Errno;
 
 use super::script::{Answer, Call, Script, refuses};
+use super::vessel::Vessel;
 use crate::kind::{Kind, Traits};
 use crate::operation::Operation;
 use crate::pipe::{ReadEnd, WriteEnd};
@@ -23,95 +24,6 @@ const PAGE: usize = 4096;
 const SPIN: u32 = 400;
 /// What every call answers after a violation.
 const OVER: Errno = Errno::DEADLK;
-
-/// A pipe, or a sink that is none: a socket or a device.
-#[derive(Debug)]
-struct Vessel {
-    kind: Kind,
-    fds: [i32; 2],
-    slots: usize,
-    held: VecDeque<Vec<u8>>,
-    /// What its writer, if that is not the caller, has still to put in, piece by piece.
-    coming: Option<VecDeque<Vec<u8>>>,
-    /// What its reader, if that is not the caller, has got; it goes away after so many.
-    got: Option<Vec<u8>>,
-    leaves_after: usize,
-}
-
-impl Vessel {
-    fn len(&self) -> usize {
-        self.held.iter().map(Vec::len).sum()
-    }
-
-    fn is_broken(&self) -> bool {
-        self.got.as_ref().is_some_and(|got| got.len() >= self.leaves_after)
-    }
-
-    fn has_ended(&self) -> bool {
-        self.held.is_empty() && self.coming.as_ref().is_some_and(VecDeque::is_empty)
-    }
-
-    fn has_room(&self) -> bool {
-        self.kind == Kind::Device || self.held.len() < self.slots || self.is_broken()
-    }
-
-    fn free(&self) -> usize {
-        if self.kind == Kind::Device {
-            usize::MAX
-        } else {
-            self.slots.saturating_sub(self.held.len())
-        }
-    }
-
-    /// The first `n` bytes as they lie in slots, at most `slots` of them.
-    fn head(&self, n: usize, slots: usize) -> Vec<Vec<u8>> {
-        let (mut pieces, mut left) = (Vec::new(), n);
-        for piece in self.held.iter().take(slots) {
-            let piece = &piece[..piece.len().min(left)];
-            if piece.is_empty() {
-                break;
-            }
-            left -= piece.len();
-            pieces.push(piece.to_vec());
-        }
-        pieces
-    }
-
-    fn take(&mut self, mut n: usize) {
-        while n > 0
-            && let Some(front) = self.held.front_mut()
-        {
-            let part = n.min(front.len());
-            front.drain(..part);
-            n -= part;
-            if front.is_empty() {
-                self.held.pop_front();
-            }
-        }
-    }
-
-    /// Time passes at its far ends. Whether anything has changed.
-    fn progress(&mut self, share: usize) -> bool {
-        let mut changed = false;
-        if self.held.len() < self.slots
-            && let Some(piece) = self.coming.as_mut().and_then(VecDeque::pop_front)
-        {
-            self.held.push_back(piece);
-            changed = true;
-        }
-        let n = (self.len() / share.max(1)).max(1).min(self.len());
-        let head = self.head(n, usize::MAX).concat();
-        if let Some(got) = &mut self.got
-            && got.len() < self.leaves_after
-        {
-            let n = head.len().min(self.leaves_after - got.len());
-            got.extend_from_slice(&head[..n]);
-            self.take(n);
-            changed |= n > 0;
-        }
-        changed
-    }
-}
 
 #[derive(Debug)]
 struct World {
