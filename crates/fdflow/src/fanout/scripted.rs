@@ -6,13 +6,15 @@ use std::time::Duration;
 use super::Lag;
 use super::hub::{Hub, Turn};
 use super::lane::Lane;
+use rustix::io::Errno;
+
 use crate::kind::Kind;
 use crate::operation::Operation;
 use crate::report::{Reason, Refusal};
 use crate::route::Route;
-use crate::sys::scripted::check_schedules;
 use crate::sys::scripted::picks::{Picks, noise};
 use crate::sys::scripted::plumbing::{Far, Plumbing};
+use crate::sys::scripted::{Answer, check_schedules};
 
 type Checked<T = ()> = Result<T, String>;
 
@@ -138,6 +140,30 @@ impl Scene<'_> {
         }
         Ok(())
     }
+}
+
+#[test]
+fn h01_what_a_lane_has_in_advance_when_tee_is_refused_is_copied_before_anything_else() {
+    let kernel = Plumbing::new(&[], u32::MAX, 16);
+    let bytes = noise(9000);
+    let coming = Some(bytes.chunks(3000).map(<[u8]>::to_vec).collect());
+    let far = Far { slots: 16, coming, read_until: None };
+    let (source, reader, _writer) = kernel.add(Kind::Pipe, far).unwrap();
+    let far = Far { slots: 16, coming: None, read_until: Some(usize::MAX) };
+    let ends = [(); 2].map(|()| kernel.add(Kind::Pipe, far.clone()).unwrap());
+    let lanes = ends.iter().map(|(at, ..)| *at).collect();
+    let (_readers, feeds): (Vec<_>, Vec<_>) = ends
+        .into_iter()
+        .map(|(_, reader, feed)| (reader, Lane::with(Lag::Block, LONG, feed)))
+        .unzip();
+    // The first lane has got 3000 bytes, the second none; and they come out of the pipe one by one.
+    kernel.rule(Operation::Tee, 1, Answer::Errno(Errno::INVAL));
+    (0..5).for_each(|nth| kernel.rule(Operation::Read, nth, Answer::Short(nth.into())));
+    let hub = Hub::new(&kernel, reader, feeds, None);
+    let mut scene = Scene { kernel: &kernel, bytes, source, lanes, hub };
+    let ran = scene.relay().and_then(|()| scene.check());
+    ran.unwrap_or_else(|wrong| panic!("{wrong}\n  {}", kernel.log()));
+    assert!(scene.hub.report(0).refused.is_some());
 }
 
 #[test]

@@ -70,6 +70,11 @@ impl Plumbing {
         }))
     }
 
+    /// The `nth` call (from 0) of `operation` is to be answered so.
+    pub(crate) fn rule(&self, operation: Operation, nth: u32, answer: Answer) {
+        self.0.borrow_mut().script.rule(operation, nth, answer);
+    }
+
     /// A pipe or, of another kind, a sink that is only its write end. The number of it, and its
     /// ends: those of a real pipe that stays empty, so that each is somebody's own.
     pub(crate) fn add(&self, kind: Kind, far: Far) -> io::Result<(usize, ReadEnd, WriteEnd)> {
