@@ -8,6 +8,7 @@ mod fanned;
 mod scene;
 mod support;
 
+use std::fs::File;
 use std::io::{self, ErrorKind, Read, Write};
 
 use fanned::fanned;
@@ -91,12 +92,17 @@ fn h03_h42_what_the_mirror_has_in_advance_when_tee_is_refused_it_gets_no_second_
         let mut sink = FailsOnce(Vec::new(), 777);
         let done = confine::on_a_thread(|| {
             let mut teed = reader.tee(&copies.fd);
-            // The mirror has got what the pipe held, the sink has failed in the middle of that.
-            let error = teed.drain_to(Plain(&mut sink)).unwrap_err();
+            // The mirror has got what the pipe held, and the sinks have failed: one in the middle
+            // of that, with the rest in the error; one with all of its bytes still in the pipe.
+            let error = teed.drain_up_to(5000, Plain(&mut sink)).unwrap_err();
             if error.kind() == ErrorKind::Unsupported {
                 return None;
             }
             assert!(teed.mirrored() > 777, "{error}");
+            sink.write_all(&error.into_undelivered()).unwrap();
+            let full = File::options().write(true).open("/dev/full").unwrap();
+            let error = teed.drain_up_to(50_000, &full).unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::StorageFull, "{error}");
             confine::refuse(&[libc::SYS_tee], libc::EINVAL);
             sink.write_all(&error.into_undelivered()).unwrap();
             let mut block = [0; 100];
