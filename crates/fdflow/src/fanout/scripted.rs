@@ -156,7 +156,10 @@ fn h01_what_a_lane_has_in_advance_when_tee_is_refused_is_copied_before_anything_
         .into_iter()
         .map(|(_, reader, feed)| (reader, Lane::with(Lag::Block, LONG, feed)))
         .unzip();
-    // The first lane has got 3000 bytes, the second none; and they come out of the pipe one by one.
+    // Of 9000 bytes the first lane has got 3000, the second none; and they come out of the pipe in
+    // small portions.
+    while kernel.progress(source) {}
+    kernel.rule(Operation::Tee, 0, Answer::Short(3000));
     kernel.rule(Operation::Tee, 1, Answer::Errno(Errno::INVAL));
     (0..5).for_each(|nth| kernel.rule(Operation::Read, nth, Answer::Short(nth.into())));
     let hub = Hub::new(&kernel, reader, feeds, None);
