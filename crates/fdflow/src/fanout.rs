@@ -6,12 +6,15 @@ mod lane;
 mod report;
 #[cfg(test)]
 mod scripted;
+mod stepping;
 
 use std::fmt;
 use std::io;
 use std::time::Duration;
 
 pub use report::{FanoutError, FanoutReport, Gap, SinkEnd, SinkReport};
+#[doc(hidden)]
+pub use stepping::{Hub, HubStep};
 
 use crate::cancel::Cancel;
 use crate::source::{Sink, Source};

@@ -7,7 +7,7 @@ use std::thread::{Builder, Scope, ScopedJoinHandle, scope};
 
 use super::hub::{Hub, cancelled};
 use super::lane::{Lane, Over};
-use super::report::{FanoutError, FanoutReport, SinkEnd};
+use super::report::{FanoutError, FanoutReport};
 use crate::cancel::{Bell, Cancel};
 use crate::error::{Cancelled, Fault, TransferError};
 use crate::operation::Operation;
@@ -53,9 +53,7 @@ impl<'a, S: Source + Send> Flow<'a, S> {
     pub(super) fn open(source: S) -> io::Result<Self> {
         let bell = Arc::new(Bell::new()?);
         let (reader, writer) = Pipe::with_capacity(WIDE)?.split();
-        let denied = (!Policy::default().routes.contains(Route::Splice))
-            .then(|| Refusal::new(Route::Splice, Reason::Denied));
-        let hub = Hub::new(System, reader, Vec::new(), denied);
+        let hub = Hub::new(System, reader, Vec::new(), denied());
         Ok(Self { hub, feeding: Feeding::Open(Box::new(Transfer::new(source, writer))), bell })
     }
 
@@ -74,18 +72,14 @@ impl<'a, S: Source + Send> Flow<'a, S> {
     pub(super) fn run(&mut self) -> Result<FanoutReport, FanoutError> {
         let ended = scope(|scope| self.run_in(scope));
         let report = self.hub.report(self.feeding.taken());
-        match ended {
+        let failed = match ended {
             Err(fault) if is_cancel(&fault) => {
-                Err(FanoutError::new(fault.cause, report, Vec::new()))
+                return Err(FanoutError::new(fault.cause, report, Vec::new()));
             }
-            Err(fault) => Err(FanoutError::new(fault.cause, report, self.rest())),
-            Ok(Some(error)) => Err(FanoutError::new(error.into(), report, self.rest())),
-            Ok(None) if report.sinks.iter().all(|sink| !matches!(sink.end, SinkEnd::Complete)) => {
-                let cause = io::Error::new(io::ErrorKind::BrokenPipe, "no sink is left");
-                Err(FanoutError::new(cause, report, self.rest()))
-            }
-            Ok(None) => Ok(report),
-        }
+            Err(fault) => Some(fault.cause),
+            Ok(error) => error.map(io::Error::from),
+        };
+        report.conclude(failed, || self.rest())
     }
 
     /// The source's failure, if it had one; `Err`: the fan-out's own, or a cancel.
@@ -184,6 +178,12 @@ impl<'a, S: Source + Send> Flow<'a, S> {
         };
         (source, rest, self.hub.lanes)
     }
+}
+
+/// Why `tee` is not to be used: the environment.
+pub(super) fn denied() -> Option<Refusal> {
+    let denied = !Policy::default().routes.contains(Route::Splice);
+    denied.then(|| Refusal::new(Route::Splice, Reason::Denied))
 }
 
 /// Nobody is left to have more.

@@ -292,6 +292,16 @@ impl<'a, K: Kernel> Hub<'a, K> {
         }
     }
 
+    /// Gives up `tee` where a lane has room and takes nothing all the same, and only the caller
+    /// can have changed that. Whether it did.
+    pub(super) fn unstick(&mut self) -> io::Result<bool> {
+        let stuck = self.refused.is_none() && self.seem_ready();
+        if stuck {
+            self.give_up_tee(Reason::Stuck(Operation::Tee))?;
+        }
+        Ok(stuck)
+    }
+
     /// Whether every lane that holds the others up calls itself ready.
     fn seem_ready(&self) -> bool {
         let mut holding = self.lanes.iter().filter(|lane| lane.holds_up());

@@ -13,6 +13,7 @@ use super::report::{Gap, SinkEnd, SinkReport};
 use crate::cancel::{Bell, Cancel};
 use crate::error::TransferError;
 use crate::pipe::{Pipe, ReadEnd, WriteEnd};
+use crate::progress::Progress;
 use crate::report::Report;
 use crate::source::Sink;
 use crate::stage::WIDE;
@@ -48,6 +49,8 @@ pub(super) struct Lane<'a> {
     pub(super) refuses: bool,
     /// Since when it holds the others up, or takes nothing.
     since: Option<Instant>,
+    /// What time it is: not everyone's clock is the system's.
+    clock: fn() -> Instant,
     /// Bytes that went into its pipe.
     accepted: u64,
     /// Bytes that its sink has taken, and how many of them were seen at `since`.
@@ -72,12 +75,7 @@ impl<'a> Lane<'a> {
         lag: Lag,
         linger: Duration,
     ) -> io::Result<Self> {
-        let room = match lag {
-            Lag::DetachBeyond(bytes) | Lag::DropBeyond(bytes) => bytes.max(WIDE),
-            Lag::Block | Lag::DetachAfter(_) => WIDE,
-        };
-        let (reader, feed) = Pipe::with_capacity(room)?.split();
-        never_wait(feed.as_fd())?;
+        let (reader, feed) = pipe_for(lag)?;
         let mut lane = Self::with(lag, linger, feed);
         let count = Arc::clone(&lane.taken);
         let mut outlet = Transfer::new(reader, sink)
@@ -98,6 +96,7 @@ impl<'a> Lane<'a> {
             ahead: 0,
             refuses: false,
             since: None,
+            clock: Instant::now,
             accepted: 0,
             taken: Arc::default(),
             seen: 0,
@@ -110,6 +109,25 @@ impl<'a> Lane<'a> {
             runs: false,
             report: None,
         }
+    }
+
+    /// Its pipe is emptied by a driver, which tells the observer what the sink was given, and
+    /// then [that it is over](Self::left).
+    pub(super) fn driven(&mut self, clock: fn() -> Instant) -> impl FnMut(Progress) + Send + use<> {
+        (self.clock, self.runs) = (clock, true);
+        let count = Arc::clone(&self.taken);
+        move |progress| count.store(progress.bytes, Ordering::Relaxed)
+    }
+
+    /// The driver is done with its sink.
+    pub(super) fn left(&mut self, error: Option<TransferError>, report: Report) {
+        self.feed = None;
+        self.ended(Over { index: 0, error, report, outlet: None });
+    }
+
+    fn waited(&self) -> Duration {
+        let since = self.since.map(|since| (self.clock)().saturating_duration_since(since));
+        since.unwrap_or_default()
     }
 
     /// Has a thread empty its pipe, if anything is to be done. `pauses`: it must be possible to
@@ -133,7 +151,7 @@ impl<'a> Lane<'a> {
             // Of the run before, which may have ended without hearing it.
             cancel.answer();
         }
-        self.since = self.since.map(|_| Instant::now());
+        self.since = self.since.map(|_| (self.clock)());
         let Some(mut outlet) = self.outlet.take() else { return Ok(()) };
         let detached = Arc::clone(&self.detached);
         Builder::new().spawn_scoped(scope, move || {
@@ -201,9 +219,9 @@ impl<'a> Lane<'a> {
     /// It did not take anything: what its policy says to that.
     pub(super) fn refuse(&mut self) {
         self.refuses = true;
-        let since = *self.since.get_or_insert_with(Instant::now);
+        self.since.get_or_insert_with(self.clock);
         match self.lag {
-            Lag::DetachAfter(most) if since.elapsed() >= most => self.detach(SinkEnd::TooSlow),
+            Lag::DetachAfter(most) if self.waited() >= most => self.detach(SinkEnd::TooSlow),
             Lag::DetachBeyond(_) => self.detach(SinkEnd::TooFarBehind),
             _ => {}
         }
@@ -216,7 +234,7 @@ impl<'a> Lane<'a> {
             Lag::DetachAfter(most) => most,
             Lag::DetachBeyond(_) | Lag::DropBeyond(_) => self.linger,
         };
-        Some(most.saturating_sub(self.since.map_or(Duration::ZERO, |since| since.elapsed())))
+        Some(most.saturating_sub(self.waited()))
     }
 
     /// The head moves on by `n` bytes, the first of them at `at`.
@@ -250,7 +268,7 @@ impl<'a> Lane<'a> {
     /// The source has ended: its pipe runs dry now.
     pub(super) fn close(&mut self) {
         self.feed = None;
-        self.since = Some(Instant::now());
+        self.since = Some((self.clock)());
         self.seen = self.taken.load(Ordering::Relaxed);
     }
 
@@ -258,7 +276,7 @@ impl<'a> Lane<'a> {
     pub(super) fn look_after(&mut self) {
         let taken = self.taken.load(Ordering::Relaxed);
         if taken != self.seen {
-            (self.seen, self.since) = (taken, Some(Instant::now()));
+            (self.seen, self.since) = (taken, Some((self.clock)()));
         }
         if self.runs && self.end.is_none() && self.patience() == Some(Duration::ZERO) {
             self.detach(SinkEnd::TooSlow);
@@ -316,6 +334,17 @@ impl<'a> Lane<'a> {
         drop(io::Read::read_to_end(&mut reader, &mut undelivered));
         Some((parts.sink, undelivered))
     }
+}
+
+/// A pipe for a lane, whose write end does not block.
+pub(super) fn pipe_for(lag: Lag) -> io::Result<(ReadEnd, WriteEnd)> {
+    let room = match lag {
+        Lag::DetachBeyond(bytes) | Lag::DropBeyond(bytes) => bytes.max(WIDE),
+        Lag::Block | Lag::DetachAfter(_) => WIDE,
+    };
+    let (reader, feed) = Pipe::with_capacity(room)?.split();
+    never_wait(feed.as_fd())?;
+    Ok((reader, feed))
 }
 
 struct RingsOnDrop(Arc<Bell>);
