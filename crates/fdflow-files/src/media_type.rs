@@ -55,7 +55,7 @@ pub(crate) fn is_compressible(media_type: &HeaderValue) -> bool {
     essence.starts_with(b"text/")
         || essence.ends_with(b"+xml")
         || essence.ends_with(b"+json")
-        || COMPRESSIBLE.iter().any(|known| *known == essence)
+        || COMPRESSIBLE.contains(&essence)
 }
 
 const COMPRESSIBLE: [&[u8]; 16] = [
@@ -84,7 +84,7 @@ pub(crate) fn may_have_siblings(media_type: &HeaderValue) -> bool {
     let dense = essence.starts_with(b"image/")
         || essence.starts_with(b"video/")
         || essence.starts_with(b"audio/")
-        || DENSE.iter().any(|known| *known == essence);
+        || DENSE.contains(&essence);
     !dense || is_compressible(media_type)
 }
 
