@@ -9,6 +9,8 @@ use fdflow_hyper::FileBody;
 use http_body::{Body as HttpBody, Frame, SizeHint};
 use http_body_util::Full;
 
+use crate::coded::Coded;
+
 /// The body of an answer of this crate's service.
 #[derive(Debug)]
 pub struct Body(Kind);
@@ -17,6 +19,7 @@ pub struct Body(Kind);
 enum Kind {
     Bytes(Full<Bytes>),
     File(FileBody),
+    Coded(Box<Coded>),
 }
 
 impl Body {
@@ -31,7 +34,7 @@ impl Body {
     pub fn as_file(&self) -> Option<&FileBody> {
         match &self.0 {
             Kind::File(file) => Some(file),
-            Kind::Bytes(_) => None,
+            Kind::Bytes(_) | Kind::Coded(_) => None,
         }
     }
 }
@@ -48,6 +51,10 @@ impl Body {
     pub fn file(body: FileBody) -> Self {
         Self(Kind::File(body))
     }
+
+    pub(crate) fn coded(body: Coded) -> Self {
+        Self(Kind::Coded(Box::new(body)))
+    }
 }
 
 impl HttpBody for Body {
@@ -61,6 +68,7 @@ impl HttpBody for Body {
         match &mut self.get_mut().0 {
             Kind::Bytes(bytes) => Pin::new(bytes).poll_frame(cx).map_err(|never| match never {}),
             Kind::File(file) => Pin::new(file).poll_frame(cx),
+            Kind::Coded(coded) => coded.poll_frame(cx),
         }
     }
 
@@ -68,6 +76,7 @@ impl HttpBody for Body {
         match &self.0 {
             Kind::Bytes(bytes) => bytes.is_end_stream(),
             Kind::File(file) => file.is_end_stream(),
+            Kind::Coded(coded) => coded.is_end_stream(),
         }
     }
 
@@ -75,6 +84,7 @@ impl HttpBody for Body {
         match &self.0 {
             Kind::Bytes(bytes) => bytes.size_hint(),
             Kind::File(file) => file.size_hint(),
+            Kind::Coded(_) => SizeHint::default(),
         }
     }
 }

@@ -1,5 +1,30 @@
 //! Files over HTTP: a tower service, confined to a folder.
 
+mod accept;
+mod answer;
 mod body;
+mod cache;
+mod coded;
+mod conditions;
+mod encodings;
+mod entry;
+mod etag;
+#[allow(dead_code, reason = "what the service does not call yet")]
+mod listing;
+mod media_type;
+mod multipart;
+#[allow(dead_code, reason = "what the service does not call yet")]
+mod name;
+mod options;
+mod pages;
+mod pattern;
+mod ranges;
+#[allow(dead_code, reason = "what the service does not call yet")]
+mod root;
+mod service;
+mod weights;
 
 pub use body::Body;
+pub use options::Options;
+pub use root::{Root, Symlinks};
+pub use service::{Answering, Files};

@@ -13,11 +13,11 @@ use tower::{Layer, Service, ServiceExt};
 use tower_http::cors::{AllowOrigin, Cors, CorsLayer};
 
 use super::auth::Auth;
-use super::files::Files;
 use super::flags::Flags;
 use super::record::Observers;
 use super::reply::{Received, Reply};
 use super::{files, tls};
+use fdflow_files::Files;
 
 /// What is served and how.
 #[derive(Debug)]

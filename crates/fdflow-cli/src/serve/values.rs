@@ -166,27 +166,14 @@ impl FromStr for Credential {
 }
 
 /// Which symbolic links are followed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub(super) enum Symlinks {
-    /// None.
-    Never,
-    /// Those that stay in the folder.
-    #[default]
-    Inside,
-    /// All.
-    Follow,
-}
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Symlinks(pub(super) fdflow_files::Symlinks);
 
 impl FromStr for Symlinks {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        match text {
-            "never" => Ok(Self::Never),
-            "inside" => Ok(Self::Inside),
-            "follow" => Ok(Self::Follow),
-            _ => Err(format!("`{text}` is none of never, inside and follow")),
-        }
+        text.parse().map(Self)
     }
 }
 
