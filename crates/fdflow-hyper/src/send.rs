@@ -18,6 +18,14 @@ pub(crate) const PIECE: usize = 1 << 20;
 /// The copy where sendfile refuses a file.
 const COPY: usize = 64 << 10;
 
+/// The socket of a connection.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Socket<'fd> {
+    pub(crate) fd: BorrowedFd<'fd>,
+    /// SIGPIPE would end the program, as it was when the connection was made.
+    pub(crate) signals: bool,
+}
+
 /// How far a flight got.
 #[derive(Debug)]
 pub(crate) enum Flight {
@@ -46,7 +54,7 @@ enum Part {
 ///
 /// Fails with `WouldBlock` where it takes nothing.
 pub(crate) fn flight(
-    socket: BorrowedFd<'_>,
+    socket: Socket<'_>,
     slices: &[IoSlice<'_>],
     regions: &Regions,
 ) -> io::Result<Flight> {
@@ -89,7 +97,7 @@ pub(crate) fn flight(
 
 impl Cold {
     /// Sends the piece, and waits for the disk while it does.
-    pub(crate) fn send(&self, socket: BorrowedFd<'_>) -> io::Result<usize> {
+    pub(crate) fn send(&self, socket: Socket<'_>) -> io::Result<usize> {
         send_file(socket, &self.backing, self.length)
     }
 }
@@ -105,19 +113,19 @@ fn plain_until(slices: &[IoSlice<'_>], start: usize, regions: &Regions) -> usize
     start + 1 + run
 }
 
-fn send_plain(socket: BorrowedFd<'_>, run: &[IoSlice<'_>], more: bool) -> io::Result<usize> {
+fn send_plain(socket: Socket<'_>, run: &[IoSlice<'_>], more: bool) -> io::Result<usize> {
     // A head waits for the file that follows it at once, so that they share a segment.
     let flags = if more { SendFlags::NOSIGNAL | SendFlags::MORE } else { SendFlags::NOSIGNAL };
     loop {
         let mut no_descriptors = SendAncillaryBuffer::default();
-        match rustix::net::sendmsg(socket, run, &mut no_descriptors, flags) {
+        match rustix::net::sendmsg(socket.fd, run, &mut no_descriptors, flags) {
             Err(Errno::INTR) => {}
             answer => return Ok(answer?),
         }
     }
 }
 
-fn send_file(socket: BorrowedFd<'_>, backing: &Backing, length: usize) -> io::Result<usize> {
+fn send_file(socket: Socket<'_>, backing: &Backing, length: usize) -> io::Result<usize> {
     if let Some(errno) = backing.file.refused() {
         return send_copy(socket, backing, length, errno);
     }
@@ -135,12 +143,12 @@ fn send_file(socket: BorrowedFd<'_>, backing: &Backing, length: usize) -> io::Re
     Ok(n)
 }
 
-fn sendfile(socket: BorrowedFd<'_>, backing: &Backing, length: usize) -> Result<usize, Errno> {
+fn sendfile(socket: Socket<'_>, backing: &Backing, length: usize) -> Result<usize, Errno> {
     use std::os::fd::AsFd;
     let file = backing.file.file().as_fd();
-    let _guard = SigpipeGuard::new();
+    let _guard = socket.signals.then(SigpipeGuard::new);
     loop {
-        match System.sendfile(End::file(file, backing.at), End::socket(socket), length) {
+        match System.sendfile(End::file(file, backing.at), End::socket(socket.fd), length) {
             Err(Errno::INTR) => {}
             answer => return answer,
         }
@@ -148,11 +156,7 @@ fn sendfile(socket: BorrowedFd<'_>, backing: &Backing, length: usize) -> Result<
 }
 
 /// Zero is not the end until `read` says so: some filesystems answer sendfile with it.
-fn shrunk_or_refused(
-    socket: BorrowedFd<'_>,
-    backing: &Backing,
-    length: usize,
-) -> io::Result<usize> {
+fn shrunk_or_refused(socket: Socket<'_>, backing: &Backing, length: usize) -> io::Result<usize> {
     let n = send_copy(socket, backing, length, Errno::NODATA)?;
     backing.file.refuse(Errno::NODATA);
     Ok(n)
@@ -160,7 +164,7 @@ fn shrunk_or_refused(
 
 /// Bytes that the socket does not take are read again: the place in the file is the body's.
 fn send_copy(
-    socket: BorrowedFd<'_>,
+    socket: Socket<'_>,
     backing: &Backing,
     length: usize,
     errno: Errno,

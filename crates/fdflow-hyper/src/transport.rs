@@ -2,17 +2,18 @@
 
 use std::future::Future;
 use std::io::{self, IoSlice};
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::AsFd;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
+use fdflow::sys::SigpipeGuard;
 use fdflow::{Policy, Route, Routes};
 use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
 use tokio::task::JoinHandle;
 
 use crate::region::{Place, Regions};
-use crate::send::{self, Cold, Flight};
+use crate::send::{self, Cold, Flight, Socket};
 
 /// After so many bytes the thread's other tasks have their turn.
 const TURN: usize = 4 << 20;
@@ -25,6 +26,9 @@ const TURN: usize = 4 << 20;
 ///
 /// hyper must be left to write slices as they are: `http1::Builder::writev(false)` and
 /// `pipeline_flush(true)` flatten them, which reads each file through its mapping.
+///
+/// A write to a connection that the client has closed is an error, never SIGPIPE: where the program
+/// does not ignore the signal when the transport is made, it is kept away around each call.
 #[derive(Debug)]
 pub struct Transport<S> {
     stream: S,
@@ -33,6 +37,8 @@ pub struct Transport<S> {
     cold: Option<JoinHandle<io::Result<usize>>>,
     /// Bytes given to the socket since the thread's other tasks had their turn.
     turn: usize,
+    /// SIGPIPE has to be kept away: sendfile cannot be told `MSG_NOSIGNAL`.
+    signals: bool,
 }
 
 /// A connected stream socket of tokio's. Sealed: a [`Transport`] can be around these.
@@ -86,7 +92,8 @@ impl<S: Stream> Transport<S> {
     pub fn with_routes(stream: S, routes: Routes) -> Self {
         stream.prepare();
         let regions = Regions::new(routes.contains(Route::Sendfile));
-        Self { stream, place: Place::new(regions), cold: None, turn: 0 }
+        let signals = SigpipeGuard::is_needed();
+        Self { stream, place: Place::new(regions), cold: None, turn: 0, signals }
     }
 
     /// The stream within.
@@ -111,7 +118,7 @@ impl<S: Stream> Transport<S> {
             }
             ready!(self.poll_turn(cx));
             ready!(self.stream.poll_writable(cx))?;
-            let socket = self.stream.as_fd();
+            let socket = Socket { fd: self.stream.as_fd(), signals: self.signals };
             let regions = self.place.regions();
             match self.stream.try_write(|| send::flight(socket, slices, regions)) {
                 Ok(Flight::Sent(n)) => {
@@ -136,9 +143,10 @@ impl<S: Stream> Transport<S> {
     }
 }
 
-fn send_elsewhere(cold: Cold, socket: BorrowedFd<'_>) -> io::Result<JoinHandle<io::Result<usize>>> {
-    let socket = socket.try_clone_to_owned()?;
-    Ok(tokio::task::spawn_blocking(move || cold.send(socket.as_fd())))
+fn send_elsewhere(cold: Cold, socket: Socket<'_>) -> io::Result<JoinHandle<io::Result<usize>>> {
+    let (fd, signals) = (socket.fd.try_clone_to_owned()?, socket.signals);
+    let send = move || cold.send(Socket { fd: fd.as_fd(), signals });
+    Ok(tokio::task::spawn_blocking(send))
 }
 
 impl<S: Stream> AsyncRead for Transport<S> {

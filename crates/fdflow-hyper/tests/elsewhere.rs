@@ -1,6 +1,12 @@
 //! Bodies where sendfile cannot be: other transports, readers on the way, several connections in
 //! one task.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::cast_possible_truncation,
+    reason = "a test fails by panicking"
+)]
+
 mod support;
 
 use std::io;

@@ -1,5 +1,11 @@
 //! Files on a connection that is a transport: by sendfile, whole, in order, nothing left behind.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::cast_possible_truncation,
+    reason = "a test fails by panicking"
+)]
+
 mod support;
 
 use std::io::Write;

@@ -1,5 +1,10 @@
 //! A server of hyper's on a thread of its own, and a client that reads what really came.
-#![allow(dead_code, reason = "not every test file uses all of it")]
+#![allow(
+    dead_code,
+    clippy::unwrap_used,
+    clippy::cast_possible_truncation,
+    reason = "each test binary uses its own part of it, and fails by panicking"
+)]
 
 use std::fs::File;
 use std::future::Future;
