@@ -50,11 +50,7 @@ impl Answerer {
         let name = Name::from_uri(uri.path()).ok()?;
         let entry = self.cache.get(&name)?;
         let negotiate = entry.negotiable && headers.contains_key(ACCEPT_ENCODING);
-        if !entry.settled
-            || negotiate
-            || entry.facts.slow
-            || !self.root.is_unchanged(&name, &entry.facts)
-        {
+        if negotiate || !self.is_true(&name, &entry) {
             return None;
         }
         let response = file::answer(&entry, None, headers, get);
@@ -119,8 +115,30 @@ impl Answerer {
         self.with_rules(response, &parts.uri)
     }
 
+    /// Whether an entry of the cache is of what has this name now, as far as that can be told
+    /// without waiting.
+    ///
+    /// One call does for a name in the root itself. Below that a folder on the way may have become
+    /// a link that the rules do not allow, to where the file is the same: only a look by the rules
+    /// tells.
+    fn is_true(&self, name: &Name, entry: &Entry) -> bool {
+        if !entry.settled || entry.facts.slow {
+            return false;
+        }
+        if name.as_bytes().contains(&b'/') {
+            matches!(self.root.try_look(name), Some(Ok(facts)) if facts == entry.facts)
+        } else {
+            self.root.is_unchanged(name, &entry.facts)
+        }
+    }
+
     /// What has this name, looked at now.
     async fn find(&self, name: &Name) -> Result<Found, OpenError> {
+        if let Some(entry) = self.cache.get(name)
+            && self.is_true(name, &entry)
+        {
+            return Ok(Found::File(entry));
+        }
         for _ in 0..LOOKS {
             let opened = match self.root.open(name).await {
                 Ok(opened) => opened,

@@ -27,15 +27,15 @@ pub(crate) struct Coded {
 #[derive(Debug)]
 enum State {
     /// Waiting for bytes of the file.
-    Idle(Box<Encoder>),
+    Idle(Encoder),
     /// A piece is being compressed.
-    Working(JoinHandle<io::Result<(Option<Box<Encoder>>, Bytes)>>),
+    Working(JoinHandle<io::Result<(Option<Encoder>, Bytes)>>),
     Done,
 }
 
 enum Encoder {
     Gzip(GzEncoder<Vec<u8>>),
-    Brotli(brotli::CompressorWriter<Vec<u8>>),
+    Brotli(Box<brotli::CompressorWriter<Vec<u8>>>),
 }
 
 impl std::fmt::Debug for Encoder {
@@ -58,7 +58,8 @@ impl Encoder {
     fn new(coding: Coding) -> Self {
         match coding {
             Coding::Brotli => {
-                Self::Brotli(brotli::CompressorWriter::new(Vec::new(), 4 << 10, 4, 18))
+                let encoder = brotli::CompressorWriter::new(Vec::new(), 4 << 10, 4, 18);
+                Self::Brotli(Box::new(encoder))
             }
             Coding::Gzip | Coding::Zstd => {
                 Self::Gzip(GzEncoder::new(Vec::new(), flate2::Compression::default()))
@@ -91,7 +92,7 @@ impl Encoder {
 
 impl Coded {
     pub(crate) fn new(body: FileBody, coding: Coding) -> Self {
-        Self { body, state: State::Idle(Box::new(Encoder::new(coding))) }
+        Self { body, state: State::Idle(Encoder::new(coding)) }
     }
 
     pub(crate) fn is_end_stream(&self) -> bool {
@@ -134,10 +135,7 @@ impl Coded {
 }
 
 /// Compresses a piece, or ends the stream where there is none.
-fn work(
-    mut encoder: Box<Encoder>,
-    bytes: Option<Bytes>,
-) -> io::Result<(Option<Box<Encoder>>, Bytes)> {
+fn work(mut encoder: Encoder, bytes: Option<Bytes>) -> io::Result<(Option<Encoder>, Bytes)> {
     match bytes {
         Some(bytes) => {
             let out = encoder.feed(&bytes)?;

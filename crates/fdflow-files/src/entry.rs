@@ -73,7 +73,7 @@ impl Entry {
         options: &Options,
         before: Option<&Self>,
     ) -> Result<Self, Unread> {
-        let Opened { fd, facts } = opened;
+        let Opened { fd, facts, .. } = opened;
         let now = now();
         let small = facts.length <= SMALL;
         let wanted = if small { facts.length } else { facts.length.min(SAMPLE as u64) };

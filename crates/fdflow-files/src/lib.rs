@@ -9,17 +9,14 @@ mod conditions;
 mod encodings;
 mod entry;
 mod etag;
-#[allow(dead_code, reason = "what the service does not call yet")]
 mod listing;
 mod media_type;
 mod multipart;
-#[allow(dead_code, reason = "what the service does not call yet")]
 mod name;
 mod options;
 mod pages;
 mod pattern;
 mod ranges;
-#[allow(dead_code, reason = "what the service does not call yet")]
 mod root;
 mod service;
 mod weights;

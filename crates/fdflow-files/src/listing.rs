@@ -39,3 +39,9 @@ pub(crate) fn json(dir: &Name, prefix: &str, entries: &[Entry]) -> Bytes {
         entries.iter().map(|entry| format!("{{\"name\":\"{}\"}}", escape(&entry.name))).collect();
     format!("{{\"entries\":[{}]}}", names.join(",")).into()
 }
+
+/// The order of a listing: folders first.
+pub(crate) fn order(one: &Entry, other: &Entry) -> std::cmp::Ordering {
+    let files = |entry: &Entry| entry.kind == FileOrFolder::File;
+    files(one).cmp(&files(other)).then_with(|| one.name.cmp(&other.name))
+}

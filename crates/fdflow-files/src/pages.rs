@@ -55,8 +55,10 @@ pub(crate) fn refusal(error: &OpenError) -> Response<Body> {
             page.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("1"));
             page
         }
-        OpenError::Failed(_) => {
-            status(StatusCode::INTERNAL_SERVER_ERROR, "What has this name could not be read.")
-        }
+        OpenError::Failed(error) => status(
+            StatusCode::INTERNAL_SERVER_ERROR,
+            // The kind alone: no path and nothing to escape.
+            &format!("What has this name could not be read: {}.", error.kind()),
+        ),
     }
 }

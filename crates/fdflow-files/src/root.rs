@@ -1,20 +1,40 @@
 //! The root: the folder that everything is served from, and the only way to open anything in it.
+//!
+//! A name is resolved by the kernel within the root (`openat2`), or where that call is missing
+//! step by step ([`stepwise`]), and as strictly. It is first only looked at (`O_PATH`): opening
+//! alone can act, since a FIFO's writer wakes up, a tape rewinds, a watchdog starts. What is
+//! neither a regular file nor a folder is never opened at all (H28).
+//!
+//! Nothing here makes a runtime wait. The kernel is asked for what its caches hold
+//! (`RESOLVE_CACHED`), on a filesystem that is known to answer by itself ([`filesystems`]); for
+//! everything else the same is done on tokio's blocking threads.
+
+mod describe;
+mod entries;
+mod filesystems;
+mod resolve;
+mod stepwise;
+#[cfg(test)]
+mod tests;
 
 use std::ffi::OsString;
-use std::io;
 use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStringExt;
 use std::path::Path;
 use std::sync::Arc;
-use std::{fmt, str};
+use std::{fmt, io, str};
 
-use rustix::fs::{Mode, OFlags, ResolveFlags};
+use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
 
 use crate::listing::Entry;
-use crate::name::Name;
+use crate::name::{Name, dotted};
 
-/// The folder that is served, opened once. Cheap to clone.
+use filesystems::Filesystems;
+use resolve::{Stop, Way};
+
+/// The folder that is served, opened once: if its name later leads elsewhere, this is still the
+/// same folder. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Root {
     shared: Arc<Shared>,
@@ -25,9 +45,22 @@ struct Shared {
     folder: OwnedFd,
     symlinks: Symlinks,
     hidden: bool,
+    way: Way,
+    /// Whether the root's own filesystem is slow: then nothing is tried on the runtime's thread.
+    slow: bool,
+    filesystems: Filesystems,
 }
 
-/// Which symbolic links are followed.
+/// Which symbolic links are followed. The magic links of `/proc` never are.
+///
+/// # Examples
+///
+/// ```
+/// use fdflow_files::Symlinks;
+///
+/// assert_eq!("inside".parse(), Ok(Symlinks::default()));
+/// assert_eq!(Symlinks::Never.to_string(), "never");
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Symlinks {
     /// None: what is reached through a link is not there.
@@ -67,9 +100,11 @@ impl str::FromStr for Symlinks {
 pub(crate) struct Opened {
     pub fd: OwnedFd,
     pub facts: Facts,
+    /// What it was opened as: the links in a folder are resolved from the root.
+    name: Name,
 }
 
-/// What it is.
+/// What can be served.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum FileOrFolder {
     File,
@@ -91,13 +126,20 @@ pub(crate) struct Facts {
     pub slow: bool,
 }
 
+impl Facts {
+    /// Whether both are of the same file or folder, changed or not.
+    pub(crate) fn same_inode(&self, other: &Self) -> bool {
+        (self.kind, self.device, self.inode) == (other.kind, other.device, other.inode)
+    }
+}
+
 /// Why it was not opened.
 #[derive(Debug)]
 pub(crate) enum OpenError {
     /// Nothing has this name.
     NotFound,
     /// The root's rules keep it back: a link, a way out, a hidden name, a special file. To be
-    /// answered like `NotFound`.
+    /// answered like `NotFound`, so that nobody learns what there is.
     Refused,
     /// The program may not read it.
     Denied,
@@ -112,16 +154,48 @@ pub(crate) enum OpenError {
     Failed(io::Error),
 }
 
+impl From<Errno> for OpenError {
+    fn from(errno: Errno) -> Self {
+        match errno {
+            Errno::NOENT => Self::NotFound,
+            Errno::XDEV | Errno::LOOP | Errno::NXIO | Errno::NODEV | Errno::INVAL => Self::Refused,
+            Errno::ACCESS | Errno::PERM => Self::Denied,
+            Errno::NOTDIR => Self::NotAFolder,
+            Errno::MFILE | Errno::NFILE => Self::NoDescriptors,
+            Errno::NAMETOOLONG => Self::NameTooLong,
+            other => Self::Failed(other.into()),
+        }
+    }
+}
+
+/// What a path may hold at most, with the NUL that the kernel adds.
+const PATH_MAX: usize = 4096;
+
+/// How often something is opened again that was replaced between two calls.
+const ATTEMPTS: usize = 64;
+
 impl Root {
-    /// Opens the folder. It may itself be reached through links.
+    /// Opens the folder. It may itself be reached through links. Blocks: for a program's start.
+    ///
+    /// Hidden names (see [`Name::is_hidden`]) are kept back unless `hidden`. The rule is about
+    /// names that are asked for: a link to a hidden file, with a name that is not, is its owner's
+    /// decision to show it.
     ///
     /// # Errors
     ///
-    /// What opening it answers.
+    /// What opening it answers, `NotADirectory` for a file.
     pub(crate) fn new(dir: &Path, symlinks: Symlinks, hidden: bool) -> io::Result<Self> {
         let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let folder = rustix::fs::open(dir, flags, Mode::empty())?;
-        Ok(Self { shared: Arc::new(Shared { folder, symlinks, hidden }) })
+        let way = Way::of(&folder);
+        Ok(Self::by(way, folder, symlinks, hidden)?)
+    }
+
+    fn by(way: Way, folder: OwnedFd, symlinks: Symlinks, hidden: bool) -> Result<Self, Errno> {
+        let filesystems = Filesystems::default();
+        let slow = filesystems.is_slow(&folder)?;
+        let shared = Shared { folder, symlinks, hidden, way, slow, filesystems };
+        Ok(Self { shared: Arc::new(shared) })
     }
 
     /// Opens what has this name for reading, without ever making the runtime wait.
@@ -130,12 +204,22 @@ impl Root {
     ///
     /// See [`OpenError`].
     pub(crate) async fn open(&self, name: &Name) -> Result<Opened, OpenError> {
-        self.open_now(name)
+        if let Some(answer) = self.try_open(name) {
+            return answer;
+        }
+        let (root, name) = (self.clone(), name.clone());
+        patiently(move || root.open_patiently(&name)).await?
     }
 
     /// Opens it if that needs no waiting; `None` where it does, or may.
     pub(crate) fn try_open(&self, name: &Name) -> Option<Result<Opened, OpenError>> {
-        Some(self.open_now(name))
+        let path = self.asked_for(name).map_err(Stop::from);
+        let opened = path.and_then(|path| self.shared.open_now(path));
+        let (fd, facts) = match opened {
+            Ok(opened) => opened,
+            Err(stop) => return stop.into_error().map(Err),
+        };
+        Some(matching(name, facts).map(|()| Opened { fd, facts, name: name.clone() }))
     }
 
     /// What is true of it now, without opening it for reading.
@@ -144,23 +228,45 @@ impl Root {
     ///
     /// See [`OpenError`].
     pub(crate) async fn look(&self, name: &Name) -> Result<Facts, OpenError> {
-        self.open_now(name).map(|opened| opened.facts)
+        if let Some(answer) = self.try_look(name) {
+            return answer;
+        }
+        let (root, name) = (self.clone(), name.clone());
+        patiently(move || root.look_patiently(&name)).await?
     }
 
-    /// What is true of it now, if that needs no waiting.
+    /// What is true of it now, if that needs no waiting: three calls, where [`Root::try_open`]
+    /// makes five.
     pub(crate) fn try_look(&self, name: &Name) -> Option<Result<Facts, OpenError>> {
-        Some(self.open_now(name).map(|opened| opened.facts))
+        let path = self.asked_for(name).map_err(Stop::from);
+        let looked = path.and_then(|path| self.shared.look_now(path));
+        match looked {
+            Ok(looked) => Some(matching(name, looked.facts).map(|()| looked.facts)),
+            Err(stop) => stop.into_error().map(Err),
+        }
     }
 
-    /// Whether the name still leads to what `facts` were taken of, unchanged. One call. For a
-    /// caller that holds it open and whose facts are not `slow`; never waits then. `false` where
-    /// it cannot be told: look again.
+    /// Whether the name still leads to what `facts` were taken of, unchanged. One call, for a
+    /// cache of open files.
+    ///
+    /// The caller holds it open: while the name leads to it, all that the call meets is in memory
+    /// then, and it does not wait. `false` where that is not so (`slow`) and where it cannot be
+    /// told: look again.
+    ///
+    /// Links may have changed on the way; but what they lead to was opened by the rules before.
     pub(crate) fn is_unchanged(&self, name: &Name, facts: &Facts) -> bool {
-        matches!(self.try_look(name), Some(Ok(now)) if now == *facts)
+        if facts.slow || self.shared.slow {
+            return false;
+        }
+        let Ok(path) = self.asked_for(name) else { return false };
+        describe::by_path(&self.shared.folder, path, self.shared.symlinks)
+            .is_ok_and(|now| now == *facts)
     }
 
-    /// The folder that a new name goes into, opened, and the last component. Everything that is
-    /// hidden is refused, `.well-known` too.
+    /// The folder that a new name goes into, open for reading, and the last component.
+    ///
+    /// Everything hidden is refused, `.well-known` too: who may put a file there can prove to
+    /// others that the site is theirs. With `hidden` it is as any other name.
     ///
     /// # Errors
     ///
@@ -169,89 +275,94 @@ impl Root {
         let (Some(parent), Some(last)) = (name.parent(), name.file_name()) else {
             return Err(OpenError::Refused);
         };
-        let hidden = name.components().any(crate::name::dotted);
-        if hidden && !self.shared.hidden {
+        if !self.shared.hidden && name.components().any(dotted) {
             return Err(OpenError::Refused);
         }
         let opened = self.open(&parent).await?;
-        match opened.facts.kind {
-            FileOrFolder::Folder => Ok((opened.fd, OsString::from_vec(last.to_vec()))),
-            FileOrFolder::File => Err(OpenError::NotAFolder),
-        }
+        Ok((opened.fd, OsString::from_vec(last.to_vec())))
     }
 
-    /// What is in a folder: what could be opened, by kind and by the root's rules.
+    /// What is in a folder: what could be asked for by name, folders first. Links are resolved
+    /// by the root's rules; special files, and names that no URI has, are left out.
+    ///
+    /// The folder's own position is not used: it can be listed any number of times at once.
     ///
     /// # Errors
     ///
     /// What reading the folder answers.
     pub(crate) async fn list(&self, dir: &Opened) -> io::Result<Vec<Entry>> {
-        let mut entries = Vec::new();
-        for entry in rustix::fs::Dir::read_from(&dir.fd)? {
-            let name = entry?.file_name().to_bytes().to_vec();
-            let dots = name == b"." || name == b"..";
-            if dots || (crate::name::dotted(&name) && !self.shared.hidden) {
-                continue;
-            }
-            let Ok(stat) = rustix::fs::statat(&dir.fd, &*name, rustix::fs::AtFlags::empty()) else {
-                continue;
-            };
-            let facts = facts_of(&stat);
-            let Some(Facts { kind, length, modified, .. }) = facts else { continue };
-            entries.push(Entry { name, kind, length, modified });
-        }
-        Ok(entries)
+        let root = self.clone();
+        let (folder, name) = (dir.fd.try_clone()?, dir.name.clone());
+        patiently(move || Ok(entries::of(&root, &folder, &name)?)).await?
     }
 
-    fn open_now(&self, name: &Name) -> Result<Opened, OpenError> {
-        if name.is_hidden() && !self.shared.hidden {
+    /// As [`Root::open`], but waits on this thread.
+    fn open_patiently(&self, name: &Name) -> Result<Opened, OpenError> {
+        let path = self.asked_for(name)?;
+        let (fd, facts) = again_and_again(|| self.shared.open_waiting(path))?;
+        matching(name, facts)?;
+        Ok(Opened { fd, facts, name: name.clone() })
+    }
+
+    /// As [`Root::look`], but waits on this thread.
+    fn look_patiently(&self, name: &Name) -> Result<Facts, OpenError> {
+        let path = self.asked_for(name)?;
+        let looked = again_and_again(|| self.shared.look_waiting(path))?;
+        matching(name, looked.facts).map(|()| looked.facts)
+    }
+
+    /// The path of a name that may be asked for.
+    fn asked_for<'a>(&self, name: &'a Name) -> Result<&'a [u8], OpenError> {
+        if !self.shared.hidden && name.is_hidden() {
             return Err(OpenError::Refused);
         }
-        let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
-        let mut resolve = ResolveFlags::NO_MAGICLINKS;
-        match self.shared.symlinks {
-            Symlinks::Never => resolve |= ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS,
-            Symlinks::Inside => resolve |= ResolveFlags::BENEATH,
-            Symlinks::Follow => {}
+        // No name from a URI has one; `Name::child` takes what it is given.
+        if name.components().any(|component| component == b"..") {
+            return Err(OpenError::Refused);
         }
-        let folder = &self.shared.folder;
-        let fd = rustix::fs::openat2(folder, name.as_bytes(), flags, Mode::empty(), resolve)
-            .map_err(refusal)?;
-        let stat = rustix::fs::fstat(&fd).map_err(|errno| OpenError::Failed(errno.into()))?;
-        let facts = facts_of(&stat).ok_or(OpenError::Refused)?;
-        if name.has_slash() && facts.kind == FileOrFolder::File {
-            return Err(OpenError::NotAFolder);
+        let path = name.as_bytes();
+        if path.len() >= PATH_MAX {
+            return Err(OpenError::NameTooLong);
         }
-        Ok(Opened { fd, facts })
+        Ok(path)
     }
 }
 
-fn refusal(errno: Errno) -> OpenError {
-    match errno {
-        Errno::NOENT => OpenError::NotFound,
-        Errno::XDEV | Errno::LOOP | Errno::NXIO | Errno::INVAL => OpenError::Refused,
-        Errno::ACCESS | Errno::PERM => OpenError::Denied,
-        Errno::NOTDIR => OpenError::NotAFolder,
-        Errno::MFILE | Errno::NFILE => OpenError::NoDescriptors,
-        Errno::NAMETOOLONG => OpenError::NameTooLong,
-        other => OpenError::Failed(other.into()),
+/// A name that ends with a slash is a folder's.
+fn matching(name: &Name, facts: Facts) -> Result<(), OpenError> {
+    if name.has_slash() && facts.kind == FileOrFolder::File {
+        return Err(OpenError::NotAFolder);
+    }
+    Ok(())
+}
+
+/// Tries again while what is resolved is being moved about.
+fn again_and_again<T>(mut attempt: impl FnMut() -> Result<T, Stop>) -> Result<T, OpenError> {
+    for _ in 0..ATTEMPTS {
+        match attempt().map_err(Stop::into_error) {
+            Ok(done) => return Ok(done),
+            Err(Some(error)) => return Err(error),
+            Err(None) => {}
+        }
+    }
+    Err(OpenError::Failed(Errno::AGAIN.into()))
+}
+
+/// Does work that may wait where it holds nobody up: on tokio's blocking threads, or right here
+/// where no runtime runs.
+async fn patiently<T, F>(work: F) -> Result<T, io::Error>
+where
+    T: Send + 'static,
+    F: FnOnce() -> T + Send + 'static,
+{
+    match tokio::runtime::Handle::try_current() {
+        Ok(runtime) => runtime.spawn_blocking(work).await.map_err(io::Error::other),
+        Err(_) => Ok(work()),
     }
 }
 
-fn facts_of(stat: &rustix::fs::Stat) -> Option<Facts> {
-    let kind = match rustix::fs::FileType::from_raw_mode(stat.st_mode) {
-        rustix::fs::FileType::RegularFile => FileOrFolder::File,
-        rustix::fs::FileType::Directory => FileOrFolder::Folder,
-        _ => return None,
-    };
-    let nanoseconds = |nsec| u32::try_from(nsec).unwrap_or(0);
-    Some(Facts {
-        kind,
-        length: u64::try_from(stat.st_size).unwrap_or(0),
-        modified: (stat.st_mtime, nanoseconds(stat.st_mtime_nsec)),
-        changed: (stat.st_ctime, nanoseconds(stat.st_ctime_nsec)),
-        device: stat.st_dev,
-        inode: stat.st_ino,
-        slow: false,
-    })
+impl From<io::Error> for OpenError {
+    fn from(error: io::Error) -> Self {
+        Self::Failed(error)
+    }
 }

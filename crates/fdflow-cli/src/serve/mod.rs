@@ -25,7 +25,6 @@ mod run;
 mod secure;
 mod site;
 mod socket;
-mod stub_transport;
 mod sweep;
 mod tls;
 mod values;

@@ -126,7 +126,7 @@ impl Record {
             bytes,
             sendfile,
             copied,
-            why: self.delivery.as_ref().and_then(Delivery::reason).map(|why| why.to_string()),
+            why: self.delivery.as_ref().and_then(Delivery::why).map(|why| why.to_string()),
             complete,
         };
         if let Some(metrics) = &self.observers.metrics {

@@ -195,7 +195,7 @@ async fn drain(
     }
     let open = shared.open();
     if open > 0 {
-        eprintln!("fdflow: serve: {open} connections cut");
+        eprintln!("fdflow: serve: connections cut: {open}");
     }
     cut.notify_waiters();
     for worker in workers {

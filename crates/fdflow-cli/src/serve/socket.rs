@@ -4,7 +4,7 @@ use std::io;
 use std::net::IpAddr;
 use std::task::{Context, Poll};
 
-use super::stub_transport::Stream;
+use fdflow_hyper::Stream;
 use tokio::net::{TcpStream, UnixStream};
 
 /// A connected socket.

@@ -101,7 +101,7 @@ impl Site {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Answer {
     pub(crate) status: u16,
-    /// In the order in which they came, without `Date`.
+    /// In alphabetical order; without `Date`, and without what is about the connection only.
     pub(crate) headers: Vec<(String, String)>,
     pub(crate) body: Vec<u8>,
 }
@@ -112,13 +112,17 @@ impl Answer {
         let head = String::from_utf8(bytes[..end].to_vec()).unwrap();
         let mut lines = head.split("\r\n");
         let status = lines.next().unwrap().split(' ').nth(1).unwrap().parse().unwrap();
-        let headers: Vec<(String, String)> = lines
+        let mut headers: Vec<(String, String)> = lines
             .map(|line| line.split_once(": ").unwrap())
             .map(|(name, value)| (name.to_ascii_lowercase(), value.to_owned()))
-            .filter(|(name, _)| name != "date" && name != "connection")
             .collect();
+        let chunked = headers.iter().any(|(name, _)| name == "transfer-encoding");
+        headers.retain(|(name, _)| {
+            !["date", "connection", "transfer-encoding"].contains(&name.as_str())
+        });
+        headers.sort();
         let mut answer = Self { status, headers, body: bytes[end + 4..].to_vec() };
-        if answer.header("transfer-encoding") == Some("chunked") && !answer.body.is_empty() {
+        if chunked {
             answer.body = dechunked(&answer.body);
         }
         answer
