@@ -57,28 +57,32 @@ impl Source for UnixListener {
 }
 
 async fn each<L: Source>(listener: &L, worker: &Arc<Worker>) {
-    let mut resting = false;
+    let shared = &worker.shared;
     loop {
+        while shared.reserve.is_released() {
+            tokio::select! {
+                _ = timeout(REST, shared.ended.notified()) => {}
+                () = shared.closing() => return,
+            }
+            if shared.reserve.fill() {
+                break;
+            }
+        }
         let stream = tokio::select! {
             stream = listener.next() => stream,
-            () = worker.shared.closing() => return,
+            () = shared.closing() => return,
         };
         match stream {
             Ok(stream) => {
-                resting = false;
                 let live = tokio::select! {
                     live = Live::begin(worker) => live,
-                    () = worker.shared.closing() => return,
+                    () = shared.closing() => return,
                 };
                 start(stream, live);
             }
             Err(error) if exhausted(&error) => {
-                if !std::mem::replace(&mut resting, true) {
+                if shared.reserve.release() {
                     eprintln!("fdflow: serve: {error}: accepting rests until a connection ends");
-                }
-                tokio::select! {
-                    _ = timeout(REST, worker.shared.ended.notified()) => {}
-                    () = worker.shared.closing() => return,
                 }
             }
             // The connection was gone before it was accepted.

@@ -104,8 +104,13 @@ async fn busy<S: Socket>(carrier: Plain<S>, door: &Door) -> Busy<S> {
             Busy::Said(carrier)
         }
         Err(_) => Busy::Over,
-        Ok(Ok(())) | Ok(Err(_)) if unheard(meter) => Busy::Said(carrier),
-        Ok(_) => Busy::Over,
+        Ok(answered) => {
+            if answered.is_err() && meter.unread_head(|head| head.starts_with(b"PRI ")) {
+                // HTTP/2 without TLS, which the parser leaves without an answer.
+                let _told = carrier.get_ref().get_ref().try_give(protocol::NOT_HTTP_2).is_ok();
+            }
+            if unheard(meter) { Busy::Said(carrier) } else { Busy::Over }
+        }
     }
 }
 

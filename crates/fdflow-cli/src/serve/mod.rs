@@ -21,6 +21,7 @@ mod password;
 mod protocol;
 mod record;
 mod reply;
+mod reserve;
 mod run;
 mod secure;
 mod site;

@@ -4,14 +4,29 @@ use http::{HeaderMap, Request, StatusCode, Version, header};
 
 use super::meter::Meter;
 
-/// The parser's answer to all that it cannot read.
-const REFUSAL: &[u8] = b"HTTP/1.1 400 Bad Request\r\n";
-/// As long as that, since it is put in its place.
-const BAD_VERSION: &[u8] = b"HTTP/1.1 505 Bad Version\r\n";
+/// What the parser answers, and what is answered in its place where its reason is known.
+const REFUSALS: [(&[u8], fn(&[u8]) -> bool, &[u8]); 2] = [
+    (
+        b"HTTP/1.1 400 Bad Request\r\n",
+        other_version,
+        b"HTTP/1.1 505 HTTP Version Not Supported\r\n",
+    ),
+    (
+        b"HTTP/1.1 431 Request Header Fields Too Large\r\n",
+        long_target,
+        b"HTTP/1.1 414 URI Too Long\r\n",
+    ),
+];
+/// A request line that is longer is what makes a head too long.
+const LINE_MOST: usize = 32 << 10;
 
 /// To a client whose head did not come in time.
 pub(super) const TOO_SLOW: &[u8] =
     b"HTTP/1.1 408 Request Timeout\r\nconnection: close\r\ncontent-length: 0\r\n\r\n";
+
+/// To a client that speaks HTTP/2 where it is not offered.
+pub(super) const NOT_HTTP_2: &[u8] =
+    b"HTTP/1.1 505 HTTP Version Not Supported\r\nconnection: close\r\ncontent-length: 0\r\n\r\n";
 
 /// Why a request is not served, if it is not: what a proxy in front might read in another way.
 pub(super) fn refuse<B>(request: &Request<B>, meter: &Meter) -> Option<StatusCode> {
@@ -50,10 +65,17 @@ fn has_field(head: &[u8], name: &[u8]) -> bool {
     })
 }
 
-/// In place of the parser's general refusal one that says that the version is not spoken here.
+/// In place of the parser's general refusal one that says more.
 pub(super) fn better_refusal(answer: &[u8], meter: &Meter) -> Option<Vec<u8>> {
-    let rest = answer.strip_prefix(REFUSAL)?;
-    meter.unread_head(other_version).then(|| [BAD_VERSION, rest].concat())
+    REFUSALS.into_iter().find_map(|(general, applies, better)| {
+        let rest = answer.strip_prefix(general)?;
+        meter.unread_head(applies).then(|| [better, rest].concat())
+    })
+}
+
+/// Whether most of a head is its first line.
+fn long_target(head: &[u8]) -> bool {
+    head.iter().take(LINE_MOST).all(|&byte| byte != b'\n') && head.len() >= LINE_MOST
 }
 
 /// Whether a head's first line ends in a version of HTTP that is neither 1.0 nor 1.1.
@@ -86,7 +108,6 @@ mod tests {
 
     #[test]
     fn only_another_version_of_http_is_another_version() {
-        assert_eq!(REFUSAL.len(), BAD_VERSION.len());
         for head in [&b"GET / HTTP/2.0\r\n\r\n"[..], b"\r\nGET / HTTP/0.9\r\n", b"G / HTTP/3\r\n"] {
             assert!(other_version(head));
         }

@@ -34,6 +34,7 @@ pub(super) fn run(given: Flags) -> Result<u8, String> {
         None => Vec::new(),
     };
     let shared = Arc::new(Shared::new(site, most, observers.metrics.clone()));
+    shared.reserve.fill();
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()

@@ -93,11 +93,13 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Watched<S> {
         slices: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         let this = &mut *self;
-        if let Some(better) =
-            slices.first().and_then(|head| protocol::better_refusal(head, &this.meter))
+        if let [head] = slices
+            && let Some(better) = protocol::better_refusal(head, &this.meter)
         {
-            let answer = Pin::new(&mut this.inner).poll_write(cx, &better);
-            return this.counted(answer);
+            let n = ready!(Pin::new(&mut this.inner).poll_write(cx, &better))?;
+            // The parser is told of its own answer; a client that takes less is gone.
+            let all = if n == better.len() { head.len() } else { 0 };
+            return this.counted(Poll::Ready(Ok(all)));
         }
         let Some(pace) = &mut this.pace else {
             let answer = Pin::new(&mut this.inner).poll_write_vectored(cx, slices);

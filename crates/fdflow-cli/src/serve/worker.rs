@@ -12,6 +12,7 @@ use super::accept;
 use super::listen::Acceptor;
 use super::meter::{Meter, Order};
 use super::metrics::Metrics;
+use super::reserve::Reserve;
 use super::site::Site;
 use super::sweep::Sweep;
 
@@ -23,6 +24,8 @@ pub(super) struct Shared {
     open: AtomicUsize,
     /// A connection has ended.
     pub(super) ended: Notify,
+    /// For the files of those who are served when there are no more descriptors.
+    pub(super) reserve: Reserve,
     closing: AtomicBool,
     close: Notify,
     metrics: Option<Arc<Metrics>>,
@@ -35,6 +38,7 @@ impl Shared {
             permits: Arc::new(Semaphore::new(most.min(Semaphore::MAX_PERMITS))),
             open: AtomicUsize::new(0),
             ended: Notify::new(),
+            reserve: Reserve::default(),
             closing: AtomicBool::new(false),
             close: Notify::new(),
             metrics,
