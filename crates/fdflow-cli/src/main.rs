@@ -4,6 +4,7 @@ mod copy;
 mod deny;
 mod endpoint;
 mod probe;
+mod serve;
 mod size;
 
 use std::process::ExitCode;
@@ -36,6 +37,7 @@ struct Cli {
 enum Command {
     Copy(copy::Args),
     Probe(probe::Args),
+    Serve(Box<serve::Args>),
 }
 
 fn main() -> ExitCode {
@@ -47,5 +49,6 @@ fn main() -> ExitCode {
     match cli.command {
         Command::Copy(args) => copy::run(&args),
         Command::Probe(args) => probe::run(&args),
+        Command::Serve(args) => serve::run(*args),
     }
 }

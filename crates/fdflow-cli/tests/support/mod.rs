@@ -6,6 +6,8 @@
     reason = "each test binary uses its own part of it"
 )]
 
+pub mod server;
+
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 

@@ -13,6 +13,8 @@ use rustix::io::Errno;
 
 use crate::kind::{Kind, Traits};
 
+#[cfg(target_os = "linux")]
+mod cached;
 pub mod errno;
 mod inherit;
 #[cfg(all(target_os = "linux", not(fdflow_portable)))]
@@ -24,6 +26,8 @@ pub mod scripted;
 pub(crate) mod sigpipe;
 mod unix;
 
+#[cfg(target_os = "linux")]
+pub use cached::is_cached;
 pub use inherit::inherited;
 #[cfg(all(target_os = "linux", not(fdflow_portable)))]
 pub use linux::{System, unsent};
@@ -46,6 +50,20 @@ pub struct End<'fd> {
     pub at: Option<u64>,
     /// Answer `EAGAIN` rather than wait, as far as the call can be told so.
     pub nowait: bool,
+}
+
+impl<'fd> End<'fd> {
+    /// A regular file, at an offset.
+    #[must_use]
+    pub fn file(fd: BorrowedFd<'fd>, at: u64) -> Self {
+        Self { fd, kind: Kind::File, at: Some(at), nowait: true }
+    }
+
+    /// A stream socket that must not be waited for.
+    #[must_use]
+    pub fn socket(fd: BorrowedFd<'fd>) -> Self {
+        Self { fd, kind: Kind::Stream, at: None, nowait: true }
+    }
 }
 
 /// A pipe made for a stage, both ends close-on-exec. Whether a call waits for it is said call by

@@ -28,6 +28,12 @@ impl Guard {
         // Blocked by the embedder already: a pending signal is the embedder's business.
         Self { before: (worked && !already).then_some(before) }
     }
+
+    /// Whether it would do anything now: not where the program ignores the signal, as Rust's do.
+    #[must_use]
+    pub fn is_needed() -> bool {
+        !is_ignored()
+    }
 }
 
 impl Default for Guard {

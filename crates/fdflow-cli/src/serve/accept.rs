@@ -1,0 +1,105 @@
+//! The accept loop: one per listener and thread.
+
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use rustix::io::Errno;
+use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
+use tokio::time::timeout;
+use tokio_rustls::TlsAcceptor;
+
+use super::connection::plain;
+use super::listen::Acceptor;
+use super::secure::secure;
+use super::socket::Socket;
+use super::worker::{Live, Worker};
+
+/// Without a descriptor to spare accepting rests until a connection ends, or for so long.
+const REST: Duration = Duration::from_secs(1);
+
+/// Accepts until told to end.
+pub(super) async fn run(acceptor: Acceptor, worker: Arc<Worker>) -> io::Result<()> {
+    match acceptor {
+        Acceptor::Tcp(listener) => {
+            let listener = TcpListener::from_std(listener)?;
+            each(&listener, &worker).await;
+        }
+        Acceptor::Unix(listener) => {
+            let listener = UnixListener::from_std(listener)?;
+            each(&listener, &worker).await;
+        }
+    }
+    Ok(())
+}
+
+/// What sockets come from.
+trait Source: Sync {
+    type Socket: Socket;
+
+    fn next(&self) -> impl Future<Output = io::Result<Self::Socket>> + Send;
+}
+
+impl Source for TcpListener {
+    type Socket = TcpStream;
+
+    async fn next(&self) -> io::Result<TcpStream> {
+        Ok(self.accept().await?.0)
+    }
+}
+
+impl Source for UnixListener {
+    type Socket = UnixStream;
+
+    async fn next(&self) -> io::Result<UnixStream> {
+        Ok(self.accept().await?.0)
+    }
+}
+
+async fn each<L: Source>(listener: &L, worker: &Arc<Worker>) {
+    let shared = &worker.shared;
+    loop {
+        while shared.reserve.is_released() {
+            tokio::select! {
+                _ = timeout(REST, shared.ended.notified()) => {}
+                () = shared.closing() => return,
+            }
+            if shared.reserve.fill() {
+                break;
+            }
+        }
+        let stream = tokio::select! {
+            stream = listener.next() => stream,
+            () = shared.closing() => return,
+        };
+        match stream {
+            Ok(stream) => {
+                let live = tokio::select! {
+                    live = Live::begin(worker) => live,
+                    () = shared.closing() => return,
+                };
+                start(stream, live);
+            }
+            Err(error) if exhausted(&error) => {
+                if shared.reserve.release() {
+                    eprintln!("fdflow: serve: {error}: accepting rests until a connection ends");
+                }
+            }
+            // The connection was gone before it was accepted.
+            Err(_) => {}
+        }
+    }
+}
+
+fn start<S: Socket>(stream: S, live: Live) {
+    let tls = live.worker.shared.site.load().tls.clone();
+    match tls {
+        Some(config) => drop(tokio::spawn(secure(stream, TlsAcceptor::from(config), live))),
+        None => drop(tokio::spawn(plain(stream, live))),
+    }
+}
+
+fn exhausted(error: &io::Error) -> bool {
+    let errno = Errno::from_io_error(error);
+    [Errno::MFILE, Errno::NFILE, Errno::NOBUFS, Errno::NOMEM].iter().any(|e| errno == Some(*e))
+}

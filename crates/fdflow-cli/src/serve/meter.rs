@@ -1,0 +1,274 @@
+//! What is known of a connection from outside of it: bytes, requests, and what it waits for.
+
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering::Relaxed};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::task::Waker;
+
+use super::record::Record;
+
+/// So much of a request's head is kept for a second look.
+const HEAD_MOST: usize = 64 << 10;
+
+/// The figures of a connection. One thread alone writes them; none of them orders anything.
+#[derive(Debug, Default)]
+pub(super) struct Meter {
+    read: AtomicU64,
+    written: AtomicU64,
+    /// Bytes of bodies, given by the client and handed to HTTP for it.
+    bodies: AtomicU64,
+    /// What `read` was when the last request began.
+    read_before: AtomicU64,
+    requests: AtomicU32,
+    replies: AtomicU32,
+    write_blocked: AtomicBool,
+    unflushed: AtomicBool,
+    /// A service waits for the client's body.
+    body_wanted: AtomicBool,
+    /// The client's body has not ended yet.
+    body_open: AtomicBool,
+    peer_ended: AtomicBool,
+    multiplexed: AtomicBool,
+    parked: AtomicBool,
+    ended: AtomicBool,
+    order: AtomicU8,
+    waker: Mutex<Option<Waker>>,
+    heads: Mutex<Vec<u8>>,
+    unfinished: Mutex<Vec<Record>>,
+}
+
+/// What a connection waits for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Phase {
+    /// The first request, or the next.
+    Idle,
+    /// The rest of a request's head.
+    Head,
+    /// The client, to take bytes.
+    Taking,
+    /// The client, to give bytes of a body.
+    Giving,
+    /// The service.
+    Working,
+    /// Nothing: it is over.
+    Ended,
+}
+
+/// What a connection is told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Order {
+    /// Give back the memory, since nothing goes on.
+    Park,
+    /// End: nothing is going on.
+    Close,
+    /// End with an answer that says that the request took too long.
+    TooSlow,
+    /// End in the middle.
+    Cut,
+    /// End after the answer that is on its way.
+    Drain,
+}
+
+impl Meter {
+    /// What it waits for, and a number that stays the same while it waits for the same.
+    pub(super) fn phase(&self) -> (Phase, u64) {
+        let requests = self.requests.load(Relaxed);
+        let busy = requests != self.replies.load(Relaxed);
+        let multiplexed = self.multiplexed.load(Relaxed);
+        if self.ended.load(Relaxed) {
+            (Phase::Ended, 0)
+        } else if busy && multiplexed {
+            (Phase::Taking, self.bodies.load(Relaxed))
+        } else if self.write_blocked.load(Relaxed) {
+            (Phase::Taking, self.written.load(Relaxed))
+        } else if busy && self.body_wanted.load(Relaxed) {
+            (Phase::Giving, self.read.load(Relaxed))
+        } else if busy || self.unflushed.load(Relaxed) {
+            (Phase::Working, 0)
+        } else if !multiplexed && self.read.load(Relaxed) != self.read_before.load(Relaxed) {
+            (Phase::Head, requests.into())
+        } else {
+            (Phase::Idle, requests.into())
+        }
+    }
+
+    /// Whether nothing would be lost if HTTP's state were.
+    pub(super) fn is_quiet(&self) -> bool {
+        self.phase().0 == Phase::Idle && !self.body_open.load(Relaxed)
+    }
+
+    pub(super) fn had_requests(&self) -> bool {
+        self.requests.load(Relaxed) > 0
+    }
+
+    pub(super) fn is_parked(&self) -> bool {
+        self.parked.load(Relaxed)
+    }
+
+    pub(super) fn set_parked(&self, parked: bool) {
+        self.parked.store(parked, Relaxed);
+    }
+
+    /// Several requests at once, as HTTP/2 has them.
+    pub(super) fn set_multiplexed(&self) {
+        self.multiplexed.store(true, Relaxed);
+    }
+
+    pub(super) fn is_multiplexed(&self) -> bool {
+        self.multiplexed.load(Relaxed)
+    }
+
+    pub(super) fn peer_ended(&self) -> bool {
+        self.peer_ended.load(Relaxed)
+    }
+
+    pub(super) fn took(&self, bytes: &[u8]) {
+        if bytes.is_empty() {
+            self.peer_ended.store(true, Relaxed);
+            return;
+        }
+        self.read.store(self.read.load(Relaxed) + bytes.len() as u64, Relaxed);
+        if !self.body_open.load(Relaxed) && !self.multiplexed.load(Relaxed) {
+            let mut heads = locked(&self.heads);
+            let room = HEAD_MOST.saturating_sub(heads.len());
+            heads.extend_from_slice(&bytes[..bytes.len().min(room)]);
+        }
+    }
+
+    pub(super) fn wrote(&self, n: usize) {
+        self.written.store(self.written.load(Relaxed) + n as u64, Relaxed);
+        self.write_blocked.store(false, Relaxed);
+        self.unflushed.store(true, Relaxed);
+    }
+
+    pub(super) fn write_blocked(&self) {
+        self.write_blocked.store(true, Relaxed);
+    }
+
+    /// All that was written has been given to the socket.
+    pub(super) fn flushed(&self) {
+        self.write_blocked.store(false, Relaxed);
+        if self.unflushed.swap(false, Relaxed) {
+            for record in std::mem::take(&mut *locked(&self.unfinished)) {
+                record.finish(true);
+            }
+        }
+    }
+
+    /// A request begins, with a body or without.
+    pub(super) fn request(&self, body: bool) {
+        self.requests.store(self.requests.load(Relaxed).wrapping_add(1), Relaxed);
+        self.read_before.store(self.read.load(Relaxed), Relaxed);
+        self.body_open.store(body, Relaxed);
+    }
+
+    /// Bytes of the client's body came.
+    pub(super) fn received(&self, n: usize) {
+        self.bodies.store(self.bodies.load(Relaxed) + n as u64, Relaxed);
+        self.body_wanted.store(false, Relaxed);
+    }
+
+    /// Bytes of an answer's body were handed to HTTP.
+    pub(super) fn gave(&self, n: usize) {
+        self.bodies.store(self.bodies.load(Relaxed) + n as u64, Relaxed);
+    }
+
+    pub(super) fn body_wanted(&self) {
+        self.body_wanted.store(true, Relaxed);
+    }
+
+    pub(super) fn body_ended(&self) {
+        self.body_wanted.store(false, Relaxed);
+        self.body_open.store(false, Relaxed);
+        self.read_before.store(self.read.load(Relaxed), Relaxed);
+    }
+
+    /// The answer's body is gone; what was given to HTTP may still have to be sent.
+    pub(super) fn reply(&self, record: Option<Record>) {
+        self.replies.store(self.replies.load(Relaxed).wrapping_add(1), Relaxed);
+        let Some(record) = record else { return };
+        if self.is_multiplexed() {
+            record.finish(true);
+        } else {
+            self.unflushed.store(true, Relaxed);
+            locked(&self.unfinished).push(record);
+        }
+    }
+
+    /// The connection is over, whatever had been sent.
+    pub(super) fn end(&self) {
+        self.ended.store(true, Relaxed);
+        for record in std::mem::take(&mut *locked(&self.unfinished)) {
+            record.finish(false);
+        }
+        *locked(&self.waker) = None;
+    }
+
+    /// Hands the heads that were read to `look`, and forgets the first of them.
+    pub(super) fn with_head<T>(&self, forget_all: bool, look: impl FnOnce(&[u8]) -> T) -> T {
+        let mut heads = locked(&self.heads);
+        let end = end_of_head(&heads).unwrap_or(heads.len());
+        let answer = look(&heads[..end]);
+        if forget_all || end == heads.len() {
+            heads.clear();
+        } else {
+            heads.drain(..end);
+        }
+        answer
+    }
+
+    /// What is still there of the heads, for an answer to one that could not be read.
+    pub(super) fn unread_head<T>(&self, look: impl FnOnce(&[u8]) -> T) -> T {
+        look(&locked(&self.heads))
+    }
+
+    /// Gives back what memory it can.
+    pub(super) fn shrink(&self) {
+        *locked(&self.heads) = Vec::new();
+        *locked(&self.unfinished) = Vec::new();
+    }
+
+    /// The task to wake for an order.
+    pub(super) fn set_waker(&self, waker: &Waker) {
+        let mut own = locked(&self.waker);
+        if !own.as_ref().is_some_and(|own| own.will_wake(waker)) {
+            *own = Some(waker.clone());
+        }
+    }
+
+    pub(super) fn command(&self, order: Order) {
+        let number = match order {
+            Order::Park => 1,
+            Order::Close => 2,
+            Order::TooSlow => 3,
+            Order::Cut => 4,
+            Order::Drain => 5,
+        };
+        self.order.store(number, std::sync::atomic::Ordering::Release);
+        let waker = locked(&self.waker).clone();
+        if let Some(waker) = waker {
+            waker.wake();
+        }
+    }
+
+    pub(super) fn take_order(&self) -> Option<Order> {
+        if self.order.load(Relaxed) == 0 {
+            return None;
+        }
+        match self.order.swap(0, std::sync::atomic::Ordering::Acquire) {
+            1 => Some(Order::Park),
+            2 => Some(Order::Close),
+            3 => Some(Order::TooSlow),
+            4 => Some(Order::Cut),
+            5 => Some(Order::Drain),
+            _ => None,
+        }
+    }
+}
+
+fn end_of_head(bytes: &[u8]) -> Option<usize> {
+    bytes.windows(4).position(|four| four == b"\r\n\r\n").map(|at| at + 4)
+}
+
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

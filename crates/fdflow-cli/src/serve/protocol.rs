@@ -1,0 +1,125 @@
+//! What a request may not be, beyond what HTTP's parser refuses, and better names for refusals.
+
+use http::{HeaderMap, Request, StatusCode, Version, header};
+
+use super::meter::Meter;
+
+/// What the parser answers, and what is answered in its place where its reason is known.
+const REFUSALS: [(&[u8], fn(&[u8]) -> bool, &[u8]); 2] = [
+    (
+        b"HTTP/1.1 400 Bad Request\r\n",
+        other_version,
+        b"HTTP/1.1 505 HTTP Version Not Supported\r\n",
+    ),
+    (
+        b"HTTP/1.1 431 Request Header Fields Too Large\r\n",
+        long_target,
+        b"HTTP/1.1 414 URI Too Long\r\n",
+    ),
+];
+/// A request line that is longer is what makes a head too long.
+const LINE_MOST: usize = 32 << 10;
+
+/// To a client whose head did not come in time.
+pub(super) const TOO_SLOW: &[u8] =
+    b"HTTP/1.1 408 Request Timeout\r\nconnection: close\r\ncontent-length: 0\r\n\r\n";
+
+/// To a client that speaks HTTP/2 where it is not offered.
+pub(super) const NOT_HTTP_2: &[u8] =
+    b"HTTP/1.1 505 HTTP Version Not Supported\r\nconnection: close\r\ncontent-length: 0\r\n\r\n";
+
+/// Why a request is not served, if it is not: what a proxy in front might read in another way.
+pub(super) fn refuse<B>(request: &Request<B>, meter: &Meter) -> Option<StatusCode> {
+    let headers = request.headers();
+    let chunked = headers.contains_key(header::TRANSFER_ENCODING);
+    let body = chunked || headers.contains_key(header::CONTENT_LENGTH);
+    if request.version() == Version::HTTP_2 {
+        return None;
+    }
+    // The parser takes the length away where both are given.
+    let both = meter.with_head(body, |head| chunked && has_field(head, b"content-length"));
+    if both || bad_host(headers, request.version()) {
+        return Some(StatusCode::BAD_REQUEST);
+    }
+    let codings = || headers.get_all(header::TRANSFER_ENCODING).iter();
+    if chunked && codings().any(|coding| !coding.as_bytes().eq_ignore_ascii_case(b"chunked")) {
+        return Some(StatusCode::NOT_IMPLEMENTED);
+    }
+    if codings().count() > 1 {
+        return Some(StatusCode::BAD_REQUEST);
+    }
+    None
+}
+
+fn bad_host(headers: &HeaderMap, version: Version) -> bool {
+    let mut hosts = headers.get_all(header::HOST).iter();
+    let first = hosts.next();
+    hosts.next().is_some() || (first.is_none() && version == Version::HTTP_11)
+}
+
+/// Whether a head has this field, whose name is given in lower case.
+fn has_field(head: &[u8], name: &[u8]) -> bool {
+    head.split(|&byte| byte == b'\n').skip(1).any(|line| {
+        line.get(..name.len()).is_some_and(|start| start.eq_ignore_ascii_case(name))
+            && line.get(name.len()) == Some(&b':')
+    })
+}
+
+/// In place of the parser's general refusal one that says more.
+pub(super) fn better_refusal(answer: &[u8], meter: &Meter) -> Option<Vec<u8>> {
+    REFUSALS.into_iter().find_map(|(general, applies, better)| {
+        let rest = answer.strip_prefix(general)?;
+        meter.unread_head(applies).then(|| [better, rest].concat())
+    })
+}
+
+/// Whether most of a head is its first line.
+fn long_target(head: &[u8]) -> bool {
+    head.iter().take(LINE_MOST).all(|&byte| byte != b'\n') && head.len() >= LINE_MOST
+}
+
+/// Whether a head's first line ends in a version of HTTP that is neither 1.0 nor 1.1.
+fn other_version(head: &[u8]) -> bool {
+    let Some(line) = head.split(|&byte| byte == b'\n').find(|line| line.trim_ascii() != b"") else {
+        return false;
+    };
+    let Some(version) = line.trim_ascii_end().rsplit(|&byte| byte == b' ').next() else {
+        return false;
+    };
+    let number = version.strip_prefix(b"HTTP/").unwrap_or_default();
+    number.first().is_some_and(u8::is_ascii_digit)
+        && number.iter().all(|byte| byte.is_ascii_digit() || *byte == b'.')
+        && number != b"1.1"
+        && number != b"1.0"
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_field_is_found_by_its_whole_name_and_not_in_the_request_line() {
+        let head =
+            b"GET /content-length: HTTP/1.1\r\nX-Content-Length: 1\r\nA: content-length:\r\n\r\n";
+        assert!(!has_field(head, b"content-length"));
+        assert!(has_field(b"GET / HTTP/1.1\r\nCoNtEnT-LeNgTh: 4\r\n\r\n", b"content-length"));
+        assert!(!has_field(b"", b"content-length"));
+    }
+
+    #[test]
+    fn only_another_version_of_http_is_another_version() {
+        for head in [&b"GET / HTTP/2.0\r\n\r\n"[..], b"\r\nGET / HTTP/0.9\r\n", b"G / HTTP/3\r\n"] {
+            assert!(other_version(head));
+        }
+        for head in [
+            &b"GET / HTTP/1.1\r\n\r\n"[..],
+            b"GET / HTTP/x\r\n",
+            b"",
+            b"\r\n",
+            b"HTTP/",
+            b"GET / FTP/2.0",
+        ] {
+            assert!(!other_version(head));
+        }
+    }
+}

@@ -1,0 +1,59 @@
+//! Descriptors held back: when there are no more, accepting rests, and the connections that are
+//! there still open files.
+
+use std::fs::File;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+/// So many.
+const RESERVED: usize = 16;
+/// Nobody reads the same line many times a second.
+const TELL_EVERY: Duration = Duration::from_secs(60);
+
+/// The descriptors held back.
+#[derive(Debug, Default)]
+pub(super) struct Reserve {
+    held: Mutex<Vec<File>>,
+    released: AtomicBool,
+    told: Mutex<Option<Instant>>,
+}
+
+impl Reserve {
+    /// Takes them. `false`: there are not enough to be had, and none is held.
+    pub(super) fn fill(&self) -> bool {
+        let mut held = locked(&self.held);
+        // One more, so that there is one for the next connection.
+        while held.len() <= RESERVED {
+            let Ok(file) = File::open("/dev/null") else {
+                held.clear();
+                return false;
+            };
+            held.push(file);
+        }
+        held.truncate(RESERVED);
+        self.released.store(false, Ordering::Relaxed);
+        true
+    }
+
+    /// Lets go of them. `true`: it has not been told of late that this had to be.
+    pub(super) fn release(&self) -> bool {
+        self.released.store(true, Ordering::Relaxed);
+        locked(&self.held).clear();
+        let (mut told, now) = (locked(&self.told), Instant::now());
+        let due = told.is_none_or(|told| now.duration_since(told) > TELL_EVERY);
+        if due {
+            *told = Some(now);
+        }
+        due
+    }
+
+    /// Whether they are out.
+    pub(super) fn is_released(&self) -> bool {
+        self.released.load(Ordering::Relaxed)
+    }
+}
+
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

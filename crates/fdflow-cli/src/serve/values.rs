@@ -1,0 +1,250 @@
+//! The values of flags: read from text, on the command line as in the configuration file.
+
+use std::fmt;
+use std::str::FromStr;
+use std::time::Duration;
+
+use fdflow::Routes;
+use http::header::{HeaderName, HeaderValue};
+use serde::de::{Deserialize, Deserializer, Error, Visitor};
+
+use crate::{deny, size};
+
+/// Reads a value from text, or from a number in the configuration file.
+pub(super) fn from_text<'de, D: Deserializer<'de>, T>(deserializer: D) -> Result<T, D::Error>
+where
+    T: FromStr<Err = String>,
+{
+    struct Text<T>(std::marker::PhantomData<T>);
+    impl<T: FromStr<Err = String>> Visitor<'_> for Text<T> {
+        type Value = T;
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("text")
+        }
+
+        fn visit_str<E: Error>(self, text: &str) -> Result<T, E> {
+            text.parse().map_err(E::custom)
+        }
+
+        fn visit_i64<E: Error>(self, number: i64) -> Result<T, E> {
+            self.visit_str(&number.to_string())
+        }
+    }
+    deserializer.deserialize_any(Text(std::marker::PhantomData))
+}
+
+macro_rules! read_from_text {
+    ($($name:ty)*) => {$(
+        impl<'de> Deserialize<'de> for $name {
+            fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                from_text(deserializer)
+            }
+        }
+    )*};
+}
+
+read_from_text! { Size Rate Span Header Value Origin Credential Symlinks LogFormat Routing }
+
+/// A number of bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Size(pub(super) u64);
+
+impl FromStr for Size {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        size::parse(text).map(Self)
+    }
+}
+
+/// Bytes per second.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Rate(pub(super) u64);
+
+impl FromStr for Rate {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match size::parse(text.strip_suffix("/s").unwrap_or(text))? {
+            0 => Err("a rate of nothing sends nothing: write one as 1M/s".to_owned()),
+            rate => Ok(Self(rate)),
+        }
+    }
+}
+
+/// A duration that is not zero.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Span(pub(super) Duration);
+
+impl FromStr for Span {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match humantime::parse_duration(text) {
+            Ok(span) if !span.is_zero() => Ok(Self(span)),
+            _ => Err(format!("`{text}` is no duration: write one as 500ms, 5s or 1m")),
+        }
+    }
+}
+
+/// A header to add.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Header(pub(super) HeaderName, pub(super) HeaderValue);
+
+impl FromStr for Header {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let wrong = || format!("`{text}` is no header: write it as `Name: value`");
+        let (name, value) = text.split_once(':').ok_or_else(wrong)?;
+        let name = HeaderName::from_str(name.trim()).map_err(|_| wrong())?;
+        let value = HeaderValue::from_str(value.trim()).map_err(|_| wrong())?;
+        Ok(Self(name, value))
+    }
+}
+
+/// A header's value.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Value(pub(super) HeaderValue);
+
+impl FromStr for Value {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        HeaderValue::from_str(text)
+            .map(Self)
+            .map_err(|_| format!("`{}` cannot stand in a header", text.escape_debug()))
+    }
+}
+
+/// An origin that may read the answers; `*` is all.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Origin(pub(super) HeaderValue);
+
+impl FromStr for Origin {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let wrong =
+            || format!("`{text}` is no origin: write it as https://example.org, or `*` for all");
+        let plain = text.split_once("://").is_some_and(|(scheme, host)| {
+            !scheme.is_empty() && !host.is_empty() && !host.contains(['/', '?', '#', ',', ' '])
+        });
+        if text != "*" && !plain {
+            return Err(wrong());
+        }
+        HeaderValue::from_str(text).map(Self).map_err(|_| wrong())
+    }
+}
+
+/// A user and the hash of the password.
+#[derive(Clone, PartialEq, Eq)]
+pub(super) struct Credential {
+    pub(super) user: String,
+    pub(super) hash: String,
+}
+
+impl fmt::Debug for Credential {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Credential").field("user", &self.user).finish_non_exhaustive()
+    }
+}
+
+impl FromStr for Credential {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        // The text itself is not repeated: it may hold a password.
+        let (user, hash) = text
+            .split_once(':')
+            .filter(|(user, hash)| !user.is_empty() && !hash.is_empty())
+            .ok_or("write USER:HASH, as `htpasswd -nB USER` prints it")?;
+        super::password::check_form(hash)?;
+        Ok(Self { user: user.to_owned(), hash: hash.to_owned() })
+    }
+}
+
+/// Which symbolic links are followed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Symlinks(pub(super) fdflow_files::Symlinks);
+
+impl FromStr for Symlinks {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        text.parse().map(Self)
+    }
+}
+
+/// The form of the access log's lines.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) enum LogFormat {
+    /// The combined format, and after it the duration, the route and the reason.
+    #[default]
+    Combined,
+    /// A JSON object.
+    Json,
+}
+
+impl FromStr for LogFormat {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text {
+            "combined" => Ok(Self::Combined),
+            "json" => Ok(Self::Json),
+            _ => Err(format!("`{text}` is none of combined and json")),
+        }
+    }
+}
+
+/// Routes that are not to be used.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Routing(pub(super) Routes);
+
+impl FromStr for Routing {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        deny::parse(text).map(Self)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn durations_and_rates_are_read_as_people_write_them() {
+        assert_eq!("500ms".parse(), Ok(Span(Duration::from_millis(500))));
+        assert_eq!("5s".parse(), Ok(Span(Duration::from_secs(5))));
+        assert_eq!("1m".parse(), Ok(Span(Duration::from_secs(60))));
+        assert_eq!("64K/s".parse(), Ok(Rate(65_536)));
+        assert_eq!("1M".parse(), Ok(Rate(1 << 20)));
+        for wrong in ["", "5", "0s", "-1s", "five"] {
+            assert!(wrong.parse::<Span>().is_err(), "{wrong}");
+        }
+        assert!("0/s".parse::<Rate>().is_err() && "1M/m".parse::<Rate>().is_err());
+    }
+
+    #[test]
+    fn headers_and_origins_that_could_break_an_answer_are_refused() {
+        assert!("X-A: b c".parse::<Header>().is_ok());
+        for wrong in ["X-A", ": b", "X A: b", "X-A: b\r\nX-B: c", "X-A: \0"] {
+            assert!(wrong.parse::<Header>().is_err(), "{wrong:?}");
+        }
+        assert!(
+            "https://a.example:8443".parse::<Origin>().is_ok() && "*".parse::<Origin>().is_ok()
+        );
+        for wrong in ["a.example", "https://", "https://a/b", "https://a, https://b", "null\n"] {
+            assert!(wrong.parse::<Origin>().is_err(), "{wrong:?}");
+        }
+    }
+
+    #[test]
+    fn a_password_is_not_repeated_in_the_message() {
+        let message = "bob:secret".parse::<Credential>().unwrap_err();
+        assert!(!message.contains("secret") && message.contains("htpasswd -nB"), "{message}");
+    }
+}

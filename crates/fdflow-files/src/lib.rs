@@ -1,0 +1,27 @@
+//! Files over HTTP: a tower service, confined to a folder.
+
+mod accept;
+mod answer;
+mod body;
+mod cache;
+mod coded;
+mod conditions;
+mod encodings;
+mod entry;
+mod etag;
+mod listing;
+mod media_type;
+mod multipart;
+mod name;
+mod options;
+mod pages;
+mod pattern;
+mod ranges;
+mod root;
+mod service;
+mod weights;
+
+pub use body::Body;
+pub use options::Options;
+pub use root::{Root, Symlinks};
+pub use service::{Answering, Files};
