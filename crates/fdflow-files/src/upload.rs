@@ -146,11 +146,19 @@ impl UploadOptions {
         let largest = self.largest.unwrap_or(u64::MAX);
         let reason = format!("files of more than {largest} bytes are not taken");
         let refusal = Refusal::new(StatusCode::PAYLOAD_TOO_LARGE, reason);
-        if self.resumable { refusal.with_field(fields::UPLOAD_LIMIT, self.limit()) } else { refusal }
+        if self.resumable {
+            refusal.with_field(fields::UPLOAD_LIMIT, self.limit())
+        } else {
+            refusal
+        }
     }
 
     fn allows(&self, bytes: u64) -> Result<(), Refusal> {
-        if self.largest.is_some_and(|largest| bytes > largest) { Err(self.too_large()) } else { Ok(()) }
+        if self.largest.is_some_and(|largest| bytes > largest) {
+            Err(self.too_large())
+        } else {
+            Ok(())
+        }
     }
 }
 
@@ -240,7 +248,7 @@ impl Upload<'_> {
         }
         match fields::boolean(self.headers(), &fields::UPLOAD_COMPLETE) {
             Some(complete) if self.options.resumable => self.begun(complete, body).await,
-            _ => self.whole(body).await,
+            _ => self.whole(None, body).await,
         }
     }
 

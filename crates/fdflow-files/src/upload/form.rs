@@ -12,7 +12,7 @@ use http_body::Body as HttpBody;
 use http_body_util::BodyDataStream;
 use multer::{Field, Multipart};
 
-use super::intake::{BoxError, Bounds, Intake, Stopped};
+use super::intake::{Bounds, BoxError, Intake, Stopped};
 use super::refusal::Refusal;
 use super::store::{Published, is_reserved};
 use super::terms::Terms;

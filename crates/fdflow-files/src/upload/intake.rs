@@ -88,7 +88,8 @@ impl<K: AsRef<File> + Send + 'static> Sink<K> {
         let length: usize = pieces.iter().map(Bytes::len).sum();
         self.reserve(self.at + length as u64, end)?;
         while !pieces.is_empty() {
-            let slices: Vec<_> = pieces.iter().take(1024).map(|piece| IoSlice::new(piece)).collect();
+            let slices: Vec<_> =
+                pieces.iter().take(1024).map(|piece| IoSlice::new(piece)).collect();
             let mut written = match rustix::io::pwritev(self.file.as_ref(), &slices, self.at) {
                 Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
                 Ok(written) => written,
@@ -240,9 +241,9 @@ fn gone() -> Stopped {
 pub(super) async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> T + Send + 'static,
 ) -> Result<T, Refusal> {
-    tokio::task::spawn_blocking(work).await.map_err(|_| {
-        Refusal::new(StatusCode::SERVICE_UNAVAILABLE, "the server is about to stop")
-    })
+    tokio::task::spawn_blocking(work)
+        .await
+        .map_err(|_| Refusal::new(StatusCode::SERVICE_UNAVAILABLE, "the server is about to stop"))
 }
 
 /// The whole of a body into a file.

@@ -49,6 +49,10 @@ impl Refusal {
         self
     }
 
+    pub(super) fn is_problem(&self) -> bool {
+        self.problem.is_some()
+    }
+
     pub(super) fn status(&self) -> StatusCode {
         self.status
     }

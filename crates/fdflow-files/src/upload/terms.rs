@@ -47,7 +47,8 @@ impl Terms {
     pub(super) fn from_text(overwrite: bool, text: &[(String, String)]) -> Self {
         let mut fields = HeaderMap::new();
         for (name, value) in text {
-            if let (Ok(name), Ok(value)) = (HeaderName::try_from(name), HeaderValue::try_from(value))
+            if let (Ok(name), Ok(value)) =
+                (HeaderName::try_from(name), HeaderValue::try_from(value))
             {
                 fields.append(name, value);
             }

@@ -9,8 +9,9 @@ use bytes::Bytes;
 use http::{Response, StatusCode};
 use http_body::Body as HttpBody;
 
-use super::intake::{BoxError, Bounds, Sink, Stopped, blocking, take_in};
+use super::intake::{Bounds, BoxError, Sink, Stopped, blocking, take_in};
 use super::refusal::Refusal;
+use super::resumable::inconsistent;
 use super::store::{Folder, Published, Rule, Staged, publish};
 use super::terms::Terms;
 use super::watched::Watched;
@@ -38,9 +39,7 @@ impl Place {
     pub(super) fn check(&self, coming: Option<u64>) -> Result<(), Refusal> {
         self.terms.check(self.folder.look(&self.name)?.as_ref())?;
         match coming {
-            Some(bytes) if !self.folder.has_room_for(bytes) => {
-                Err(rustix::io::Errno::NOSPC.into())
-            }
+            Some(bytes) if !self.folder.has_room_for(bytes) => Err(rustix::io::Errno::NOSPC.into()),
             _ => Ok(()),
         }
     }
@@ -78,8 +77,12 @@ pub(super) async fn put_in_place(
 }
 
 impl Upload<'_> {
-    /// PUT: the body is the file.
-    pub(super) async fn whole<B>(&self, body: &mut Watched<B>) -> Result<Response<Body>, Refusal>
+    /// PUT: the body is the file, of this length where the client has told one.
+    pub(super) async fn whole<B>(
+        &self,
+        length: Option<u64>,
+        body: &mut Watched<B>,
+    ) -> Result<Response<Body>, Refusal>
     where
         B: HttpBody<Data = Bytes>,
         B::Error: Into<BoxError>,
@@ -92,8 +95,15 @@ impl Upload<'_> {
         let most = self.options.largest.unwrap_or(u64::MAX);
         let bounds = Bounds { most, keep_partial: false };
         let written = take_in(Pin::new(body), sink, bounds).await.map_err(|stopped| {
-            if matches!(stopped, Stopped::TooLarge) { self.options.too_large() } else { stopped.into() }
+            if matches!(stopped, Stopped::TooLarge) {
+                self.options.too_large()
+            } else {
+                stopped.into()
+            }
         })?;
+        if length.is_some_and(|length| length != written.at) {
+            return Err(inconsistent());
+        }
         let published = put_in_place(place, written, self.options).await?;
         let mut response = done(published);
         if self.options.resumable && self.headers().contains_key(fields::UPLOAD_COMPLETE) {
