@@ -7,7 +7,7 @@ use http::{HeaderValue, Response, StatusCode};
 use super::{Answerer, Found};
 use crate::name::Name;
 use crate::root::{OpenError, Opened};
-use crate::{Body, accept, listing, pages};
+use crate::{Body, accept, listing, pages, upload};
 
 impl Answerer {
     /// The answer, or `None` where the folder is not for showing.
@@ -43,10 +43,14 @@ impl Answerer {
         opened: &Opened,
         parts: &Parts,
     ) -> Response<Body> {
-        let entries = match self.root.list(opened).await {
+        let mut entries = match self.root.list(opened).await {
             Ok(entries) => entries,
             Err(error) => return pages::refusal(&OpenError::Failed(error)),
         };
+        let uploads = self.options.uploads.is_some();
+        if uploads {
+            entries.retain(|entry| !upload::is_reserved(&entry.name));
+        }
         let json = match format(parts.uri.query().unwrap_or_default()) {
             Some(format) => format == "json",
             None => accept::prefers_json(&parts.headers),
@@ -54,7 +58,7 @@ impl Answerer {
         let (bytes, media_type) = if json {
             (listing::json(name, prefix, &entries), "application/json")
         } else {
-            (listing::page(name, prefix, &entries, false), "text/html; charset=utf-8")
+            (listing::page(name, prefix, &entries, uploads), "text/html; charset=utf-8")
         };
         let mut response = pages::with_bytes(bytes, HeaderValue::from_static(media_type));
         let headers = response.headers_mut();
