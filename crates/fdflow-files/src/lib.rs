@@ -1,7 +1,7 @@
 //! Files over HTTP: a tower service, confined to a folder.
 
 mod body;
-#[allow(dead_code, reason = "what the service does not call yet")]
+#[allow(dead_code, unused_imports, reason = "what the service does not call yet")]
 mod listing;
 #[allow(dead_code, reason = "what the service does not call yet")]
 mod name;
