@@ -9,6 +9,9 @@ use crate::name::Name;
 use crate::root::{OpenError, Opened};
 use crate::{Body, accept, listing, pages, upload};
 
+/// Listings of more entries are written on another thread: they take milliseconds.
+const FEW: usize = 200;
+
 impl Answerer {
     /// The answer, or `None` where the folder is not for showing.
     pub(super) async fn folder(
@@ -55,10 +58,20 @@ impl Answerer {
             Some(format) => format == "json",
             None => accept::prefers_json(&parts.headers),
         };
-        let (bytes, media_type) = if json {
-            (listing::json(name, prefix, &entries), "application/json")
+        let media_type = if json { "application/json" } else { "text/html; charset=utf-8" };
+        let many = entries.len() > FEW;
+        let (dir, prefix) = (name.clone(), prefix.to_owned());
+        let write = move || match json {
+            true => listing::json(&dir, &prefix, &entries),
+            false => listing::page(&dir, &prefix, &entries, uploads),
+        };
+        let bytes = if many {
+            match tokio::task::spawn_blocking(write).await {
+                Ok(bytes) => bytes,
+                Err(lost) => return pages::refusal(&OpenError::Failed(lost.into())),
+            }
         } else {
-            (listing::page(name, prefix, &entries, uploads), "text/html; charset=utf-8")
+            write()
         };
         let mut response = pages::with_bytes(bytes, HeaderValue::from_static(media_type));
         let headers = response.headers_mut();
