@@ -36,7 +36,8 @@
     });
   };
   heads.forEach((head, column) => {
-    const button = make('button', head.textContent);
+    // Not the zone, which is the reader's now.
+    const button = make('button', head.firstChild.data.trim());
     button.type = 'button';
     // The largest and the newest are asked for first.
     button.addEventListener('click', () => sort(column,

@@ -18,7 +18,7 @@ const SCRIPT: &str = include_str!("page.js");
 pub(crate) const CONTENT_SECURITY_POLICY: &str = concat!(
     "default-src 'none'; img-src data:; ",
     "style-src 'sha256-oT7LVOfqxhcOKiUpFjl3v2PITSd/pKxC/a+N2jofRVQ='; ",
-    "script-src 'sha256-W8RIclbfzSgxhnGUixwBSVHwVvI++NbECYytEj9fU8o='; ",
+    "script-src 'sha256-2fZ2WKQBMfsLReuXKvwF9T4UMoDjOgIl81FgyMsp4oM='; ",
     "connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'self'",
 );
 
@@ -117,7 +117,7 @@ fn counted(page: &mut String, entries: &[Entry]) {
 fn table(page: &mut String, dir: &Name, entries: &[Entry]) {
     page.push_str(
         "<table>\n<thead><tr><th scope=\"col\" aria-sort=\"ascending\">Name</th>\
-         <th scope=\"col\">Size</th><th scope=\"col\">Modified</th></tr></thead>\n",
+         <th scope=\"col\">Size</th><th scope=\"col\">Modified <small>(UTC)</small></th></tr></thead>\n",
     );
     if !dir.is_root() {
         page.push_str("<tbody><tr class=\"up\"><td colspan=\"3\"><a href=\"../\">Parent folder</a></td></tr></tbody>\n");
