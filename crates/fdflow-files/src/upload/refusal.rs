@@ -163,3 +163,32 @@ impl From<OpenError> for Refusal {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_error_of_the_disk_is_the_servers_and_names_itself() {
+        let refusal = Refusal::from(io::Error::from(Errno::IO));
+        assert_eq!(refusal.status(), StatusCode::INTERNAL_SERVER_ERROR);
+        assert!(refusal.reason().contains("error"), "{}", refusal.reason());
+    }
+
+    #[test]
+    fn what_a_client_can_do_something_about_is_told_apart() {
+        for (errno, status) in [
+            (Errno::NOSPC, 507),
+            (Errno::DQUOT, 507),
+            (Errno::FBIG, 413),
+            (Errno::ACCESS, 403),
+            (Errno::ROFS, 403),
+            (Errno::MFILE, 503),
+            (Errno::NAMETOOLONG, 400),
+            (Errno::NOENT, 409),
+            (Errno::EXIST, 409),
+        ] {
+            assert_eq!(Refusal::from(errno).status(), status, "{errno:?}");
+        }
+    }
+}

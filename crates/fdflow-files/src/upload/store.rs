@@ -188,7 +188,7 @@ impl Staged {
     }
 
     /// Gives it this name, whatever has it: a reader sees the old one or this one, whole.
-    fn replace(&self, folder: &Folder, name: &OsStr) -> io::Result<()> {
+    pub(super) fn replace(&self, folder: &Folder, name: &OsStr) -> io::Result<()> {
         let old = match self {
             Self::Unnamed(file) => {
                 let passing = OsString::from(format!("{DRAFT}{}", unguessable()?));

@@ -10,7 +10,9 @@ const FORM: &str = "Content-Type: multipart/form-data; boundary=XX";
 fn form(files: &[(&str, &[u8])]) -> Vec<u8> {
     let mut body = Vec::new();
     for (name, bytes) in files {
-        body.extend_from_slice(b"--XX\r\nContent-Disposition: form-data; name=\"file\"; filename=\"");
+        body.extend_from_slice(
+            b"--XX\r\nContent-Disposition: form-data; name=\"file\"; filename=\"",
+        );
         body.extend_from_slice(name.as_bytes());
         body.extend_from_slice(b"\"\r\nContent-Type: application/octet-stream\r\n\r\n");
         body.extend_from_slice(bytes);
@@ -29,9 +31,13 @@ fn all_files_of_a_form_are_stored() {
     let mut drop_box = DropBox::new(UploadOptions::new());
     std::fs::create_dir(drop_box.path.join("sub")).expect("a folder");
     // Long enough for many frames, and with what looks like a boundary across them.
-    let large: Vec<u8> = noise(700_000, 1).into_iter().chain(*b"\r\n--X\r\n--XY").cycle().take(2_000_001).collect();
+    let large: Vec<u8> =
+        noise(700_000, 1).into_iter().chain(*b"\r\n--X\r\n--XY").cycle().take(2_000_001).collect();
     let answer = send(&drop_box, "/sub/", &[("a", b""), ("b c", b"text"), ("large", &large)]);
-    assert_eq!((answer.status, answer.body.as_str()), (201, "a: stored\nb c: stored\nlarge: stored\n"));
+    assert_eq!(
+        (answer.status, answer.body.as_str()),
+        (201, "a: stored\nb c: stored\nlarge: stored\n")
+    );
     assert_eq!(drop_box.read("sub/a"), b"");
     assert_eq!(drop_box.read("sub/b c"), b"text");
     assert!(drop_box.read("sub/large") == large);
@@ -41,7 +47,8 @@ fn all_files_of_a_form_are_stored() {
 #[test]
 fn fields_that_are_no_files_are_passed_over() {
     let mut drop_box = DropBox::new(UploadOptions::new());
-    let mut body = b"--XX\r\nContent-Disposition: form-data; name=\"note\"\r\n\r\nhello\r\n".to_vec();
+    let mut body =
+        b"--XX\r\nContent-Disposition: form-data; name=\"note\"\r\n\r\nhello\r\n".to_vec();
     body.extend_from_slice(
         b"--XX\r\nContent-Disposition: form-data; name=\"none\"; filename=\"\"\r\n\r\n\r\n",
     );
@@ -83,9 +90,13 @@ fn h67_names_in_forms_lead_nowhere_else() {
         assert_eq!(send(&drop_box, "/sub/", &[(sent, b"x")]).status, status, "{sent}");
     }
     assert!(crate::drop_box::names(&drop_box.path.join("sub")).is_empty());
-    for (sent, name) in
-        [("../../a", "a"), ("C:\\\\dir\\\\b", "b"), ("q%22uote", "q\"uote"), ("p%41rt", "p%41rt"), ("é€", "é€")]
-    {
+    for (sent, name) in [
+        ("../../a", "a"),
+        ("C:\\\\dir\\\\b", "b"),
+        ("q%22uote", "q\"uote"),
+        ("p%41rt", "p%41rt"),
+        ("é€", "é€"),
+    ] {
         assert_eq!(send(&drop_box, "/sub/", &[(sent, b"x")]).status, 201, "{sent}");
         assert_eq!(drop_box.read(&format!("sub/{name}")), b"x");
     }

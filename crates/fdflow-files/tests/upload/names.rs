@@ -85,7 +85,8 @@ fn h28_special_files_are_never_replaced_or_waited_for() {
 fn names_of_the_programs_own_are_refused() {
     let mut drop_box = DropBox::new(UploadOptions::new());
     let id = "0".repeat(32);
-    for path in [".fdflow-draft-1", ".fdflow-", ".fdflow-upload-1", &format!(".fdflow-upload-{id}.state")]
+    for path in
+        [".fdflow-draft-1", ".fdflow-", ".fdflow-upload-1", &format!(".fdflow-upload-{id}.state")]
     {
         assert_eq!(drop_box.ask(&format!("PUT /{path}"), b"x").status, 403, "{path}");
     }

@@ -78,7 +78,8 @@ fn an_upload_in_one_request_is_told_complete() {
     let problem = problem(&answer);
     assert!(problem["type"].as_str().expect("a type").ends_with("#inconsistent-upload-length"));
     let mut client = drop_box.connect();
-    client.request("PUT /c\nUpload-Complete: ?1\nUpload-Length: 4\nTransfer-Encoding: chunked", None);
+    client
+        .request("PUT /c\nUpload-Complete: ?1\nUpload-Length: 4\nTransfer-Encoding: chunked", None);
     client.chunk(b"abc");
     client.chunk(b"");
     assert_eq!(client.answer().status, 400, "shorter than was told");
@@ -105,7 +106,10 @@ fn a_wrong_offset_is_told_the_right_one() {
             problem["type"],
             "https://iana.org/assignments/http-problem-types#mismatching-upload-offset"
         );
-        assert_eq!((&problem["expected-offset"], &problem["provided-offset"]), (&3.into(), &wrong.into()));
+        assert_eq!(
+            (&problem["expected-offset"], &problem["provided-offset"]),
+            (&3.into(), &wrong.into())
+        );
     }
     assert_eq!(state(&drop_box, &at), (3, false));
     assert_eq!(drop_box.ask(&part(&at, 3, true), b"def").status, 201);
@@ -189,7 +193,11 @@ fn the_terms_of_the_beginning_hold_in_the_end() {
     let at = begin(&keeps, "PUT /a", b"abc");
     assert_eq!(keeps.ask("PUT /a", b"another").status, 201);
     assert_eq!(keeps.ask(&part(&at, 3, true), b"").status, 409);
-    assert_eq!(keeps.ask("PUT /a\nUpload-Complete: ?0", b"abc").status, 409, "at the beginning too");
+    assert_eq!(
+        keeps.ask("PUT /a\nUpload-Complete: ?0", b"abc").status,
+        409,
+        "at the beginning too"
+    );
     assert_eq!(keeps.read("a"), b"another");
 }
 
@@ -221,11 +229,9 @@ fn a_complete_upload_takes_no_more() {
 fn lengths_that_do_not_agree_are_refused() {
     let mut drop_box = DropBox::new(UploadOptions::new());
     let at = begin(&drop_box, "PUT /a\nUpload-Length: 10", b"0123");
-    for (fields, body, complete) in [
-        ("\nUpload-Length: 11", &b"4"[..], false),
-        ("", b"45678", true),
-        ("", b"4567890", false),
-    ] {
+    for (fields, body, complete) in
+        [("\nUpload-Length: 11", &b"4"[..], false), ("", b"45678", true), ("", b"4567890", false)]
+    {
         let answer = drop_box.ask(&format!("{}{fields}", part(&at, 4, complete)), body);
         assert_eq!(answer.status, 400, "{fields} {body:?}");
         let problem = problem(&answer);

@@ -72,9 +72,8 @@ fn a_client_that_goes_midway_leaves_nothing() {
 fn a_file_has_the_mode_that_the_umask_leaves() {
     let drop_box = DropBox::new(UploadOptions::new());
     std::fs::write(drop_box.path.join("like"), b"").expect("a file");
-    let mode = |name: &str| {
-        drop_box.path.join(name).metadata().expect("a file").permissions().mode()
-    };
+    let mode =
+        |name: &str| drop_box.path.join(name).metadata().expect("a file").permissions().mode();
     for (name, unnamed) in [("unnamed", true), ("named", false)] {
         let other = DropBox::at(&drop_box.path, UploadOptions::new().unnamed(unnamed));
         assert_eq!(other.ask(&format!("PUT /{name}"), b"x").status, 201);
@@ -104,17 +103,21 @@ fn of_two_uploads_of_a_name_one_is_stored_and_one_is_told_so() {
         let mut drop_box = DropBox::new(UploadOptions::new().unnamed(unnamed));
         let bodies = [noise(300_000, 1), noise(300_000, 2)];
         // Both are under way before either is whole.
-        let mut clients: Vec<_> = bodies.iter().map(|body| {
-            let mut client = drop_box.connect();
-            client.request("PUT /a\nExpect: 100-continue", Some(body.len()));
-            assert_eq!(client.answer().status, 100);
-            client.send(&body[..200_000]);
-            client
-        }).collect();
+        let mut clients: Vec<_> = bodies
+            .iter()
+            .map(|body| {
+                let mut client = drop_box.connect();
+                client.request("PUT /a\nExpect: 100-continue", Some(body.len()));
+                assert_eq!(client.answer().status, 100);
+                client.send(&body[..200_000]);
+                client
+            })
+            .collect();
         for (client, body) in clients.iter_mut().zip(&bodies) {
             client.send(&body[200_000..]);
         }
-        let mut statuses: Vec<_> = clients.iter_mut().map(|client| client.answer().status).collect();
+        let mut statuses: Vec<_> =
+            clients.iter_mut().map(|client| client.answer().status).collect();
         let first = statuses.iter().position(|status| *status == 201).expect("one is stored");
         assert!(drop_box.read("a") == bodies[first]);
         statuses.sort_unstable();
@@ -128,13 +131,16 @@ fn of_two_uploads_that_may_replace_the_last_is_there_whole() {
     for unnamed in [true, false] {
         let mut drop_box = DropBox::new(UploadOptions::new().overwrite(true).unnamed(unnamed));
         let bodies = [noise(300_000, 1), noise(300_000, 2)];
-        let mut clients: Vec<_> = bodies.iter().map(|body| {
-            let mut client = drop_box.connect();
-            client.request("PUT /a\nExpect: 100-continue", Some(body.len()));
-            assert_eq!(client.answer().status, 100);
-            client.send(&body[..200_000]);
-            client
-        }).collect();
+        let mut clients: Vec<_> = bodies
+            .iter()
+            .map(|body| {
+                let mut client = drop_box.connect();
+                client.request("PUT /a\nExpect: 100-continue", Some(body.len()));
+                assert_eq!(client.answer().status, 100);
+                client.send(&body[..200_000]);
+                client
+            })
+            .collect();
         clients[1].send(&bodies[1][200_000..]);
         assert_eq!(clients[1].answer().status, 201);
         assert!(drop_box.read("a") == bodies[1]);
