@@ -228,6 +228,7 @@ impl Root {
     /// # Errors
     ///
     /// See [`OpenError`].
+    #[cfg(test)]
     pub(crate) async fn look(&self, name: &Name) -> Result<Facts, OpenError> {
         if let Some(answer) = self.try_look(name) {
             return answer;

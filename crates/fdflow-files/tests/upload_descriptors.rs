@@ -1,5 +1,11 @@
 //! Descriptors, in a process of its own: there are none to be had, and none is left over.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::cast_possible_truncation,
+    reason = "a test fails by panicking"
+)]
+
 use std::fs::File;
 
 use fdflow_files::UploadOptions;

@@ -1,5 +1,11 @@
 //! Uploads beside downloads: which requests go where.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::cast_possible_truncation,
+    reason = "a test fails by panicking"
+)]
+
 mod support;
 
 use std::io::{Read as _, Write as _};
