@@ -5,16 +5,18 @@ mod folder;
 
 use std::sync::Arc;
 
+use bytes::Bytes;
 use http::header::{ACCEPT_ENCODING, ALLOW, HeaderMap};
 use http::request::Parts;
-use http::{HeaderValue, Method, Response, StatusCode, Uri};
+use http::{HeaderValue, Method, Request, Response, StatusCode, Uri};
 
 use crate::cache::Cache;
 use crate::encodings::{self, Coding};
 use crate::entry::{Entry, Unread, path_of};
 use crate::name::Name;
 use crate::root::{FileOrFolder, OpenError, Opened, Root};
-use crate::{Body, Options, accept, coded, media_type, pages};
+use crate::service::BoxError;
+use crate::{Body, Options, UploadOptions, accept, coded, media_type, pages, upload};
 
 /// What answers: the folder, what is known of it, and how it is to be served.
 #[derive(Debug)]
@@ -58,7 +60,41 @@ impl Answerer {
     }
 
     /// The answer, whatever it takes.
-    pub(crate) async fn answer(&self, parts: &Parts) -> Response<Body> {
+    pub(crate) async fn answer<B>(&self, request: Request<B>) -> Response<Body>
+    where
+        B: http_body::Body<Data = Bytes> + Send + 'static,
+        B::Error: Into<BoxError>,
+    {
+        if let Some(uploads) = &self.options.uploads
+            && let Ok(name) = Name::from_uri(request.uri().path())
+            && is_for_upload(request.method(), &name)
+        {
+            return self.upload(uploads, &name, request).await;
+        }
+        let (parts, _) = request.into_parts();
+        self.without_upload(&parts).await
+    }
+
+    async fn upload<B>(
+        &self,
+        uploads: &UploadOptions,
+        name: &Name,
+        request: Request<B>,
+    ) -> Response<Body>
+    where
+        B: http_body::Body<Data = Bytes> + Send + 'static,
+        B::Error: Into<BoxError>,
+    {
+        let uri = request.uri().clone();
+        let offers = request.method() == Method::OPTIONS && !upload::is_upload_resource(name);
+        let mut response = upload::accept(&self.root, uploads, name, request).await;
+        if offers && response.status().is_success() {
+            response.headers_mut().insert(ALLOW, self.allowed());
+        }
+        self.with_rules(response, &uri)
+    }
+
+    async fn without_upload(&self, parts: &Parts) -> Response<Body> {
         let head = parts.method == Method::HEAD;
         let response = match parts.method {
             Method::GET | Method::HEAD => self.read(parts).await,
@@ -74,7 +110,10 @@ impl Answerer {
     }
 
     fn allowed(&self) -> HeaderValue {
-        HeaderValue::from_static("GET, HEAD, OPTIONS")
+        HeaderValue::from_static(match self.options.uploads {
+            Some(_) => "GET, HEAD, OPTIONS, POST, PUT",
+            None => "GET, HEAD, OPTIONS",
+        })
     }
 
     fn not_allowed(&self) -> Response<Body> {
@@ -92,6 +131,10 @@ impl Answerer {
                 return self.with_rules(pages::status(StatusCode::BAD_REQUEST, &about), &parts.uri);
             }
         };
+        // What is being uploaded is nobody's to read, whatever else is shown.
+        if self.options.uploads.is_some() && name.components().any(upload::is_reserved) {
+            return self.with_rules(pages::not_found(), &parts.uri);
+        }
         let response = match self.find(&name).await {
             Ok(Found::File(entry)) => return self.file(&name, &entry, parts).await,
             Ok(Found::Folder(opened)) => match self.folder(&name, &opened, parts).await {
@@ -248,6 +291,12 @@ impl Answerer {
         self.options.add_headers(&path, false, response.headers_mut());
         response
     }
+}
+
+/// Whether a request is for the uploads, where there are any.
+fn is_for_upload(method: &Method, name: &Name) -> bool {
+    matches!(*method, Method::PUT | Method::POST | Method::OPTIONS)
+        || upload::is_upload_resource(name)
 }
 
 /// The head alone, as it would be with the body.

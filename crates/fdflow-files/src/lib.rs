@@ -19,9 +19,11 @@ mod pattern;
 mod ranges;
 mod root;
 mod service;
+mod upload;
 mod weights;
 
 pub use body::Body;
 pub use options::Options;
 pub use root::{Root, Symlinks};
 pub use service::{Answering, Files};
+pub use upload::{UploadOptions, Uploads};

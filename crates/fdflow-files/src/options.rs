@@ -6,10 +6,10 @@ use std::path::Path;
 use http::header::CACHE_CONTROL;
 use http::{HeaderMap, HeaderName, HeaderValue};
 
-use crate::Symlinks;
 use crate::name::Name;
 use crate::pattern::Pattern;
 use crate::root::Root;
+use crate::{Symlinks, UploadOptions};
 
 /// How files are served. Begin with [`Options::default`] and change what should be otherwise.
 ///
@@ -40,6 +40,7 @@ pub struct Options {
     pub(crate) compress: bool,
     pub(crate) cache_entries: usize,
     pub(crate) cache_bytes: usize,
+    pub(crate) uploads: Option<UploadOptions>,
     pub(crate) rules: Vec<Rule>,
 }
 
@@ -64,6 +65,7 @@ impl Default for Options {
             compress: false,
             cache_entries: 512,
             cache_bytes: 16 << 20,
+            uploads: None,
             rules: Vec::new(),
         }
     }
@@ -137,6 +139,14 @@ impl Options {
     pub fn cache(mut self, files: usize, bytes: usize) -> Self {
         self.cache_entries = files;
         self.cache_bytes = bytes;
+        self
+    }
+
+    /// Takes uploads: PUT, POST, and uploads in parts. Whoever can reach the service can write to
+    /// the folder then. Default: none.
+    #[must_use]
+    pub fn uploads(mut self, uploads: UploadOptions) -> Self {
+        self.uploads = Some(uploads);
         self
     }
 

@@ -9,12 +9,16 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
+use bytes::Bytes;
 use http::{Request, Response};
 use tower::Service;
 
 use crate::answer::Answerer;
 use crate::cache::Cache;
-use crate::{Body, Options};
+use crate::{Body, Options, upload};
+
+/// Whatever a request's body can fail with.
+pub(crate) type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
 /// A folder's files as a tower service, for hyper, axum or whatever else takes one. Cheap to
 /// clone; the clones share what is open.
@@ -60,7 +64,8 @@ impl Files {
     /// std::fs::write(folder.path().join("greeting.txt"), "Hello, world")?;
     ///
     /// let files = Files::new(folder.path())?;
-    /// let request = Request::get("/greeting.txt").header(header::RANGE, "bytes=-5").body(())?;
+    /// let request = Request::get("/greeting.txt").header(header::RANGE, "bytes=-5");
+    /// let request = request.body(String::new())?;
     /// let response = files.oneshot(request).await?;
     /// assert_eq!(response.status(), StatusCode::PARTIAL_CONTENT);
     /// assert_eq!(response.into_body().collect().await?.to_bytes(), "world");
@@ -81,11 +86,18 @@ impl Files {
         let root = options.open(dir.as_ref())?;
         let cache = Arc::new(Cache::new(options.cache_entries, options.cache_bytes));
         let not_found = options.not_found_name()?;
+        if let Some(uploads) = &options.uploads {
+            upload::clean_in_background(&root, uploads);
+        }
         Ok(Self { answerer: Arc::new(Answerer { root, cache, options, not_found }) })
     }
 }
 
-impl<B> Service<Request<B>> for Files {
+impl<B> Service<Request<B>> for Files
+where
+    B: http_body::Body<Data = Bytes> + Send + 'static,
+    B::Error: Into<BoxError>,
+{
     type Response = Response<Body>;
     type Error = Infallible;
     type Future = Answering;
@@ -100,8 +112,7 @@ impl<B> Service<Request<B>> for Files {
             return Answering(State::Ready(Some(response)));
         }
         let answerer = Arc::clone(&self.answerer);
-        let (parts, _) = request.into_parts();
-        Answering(State::Waiting(Box::pin(async move { answerer.answer(&parts).await })))
+        Answering(State::Waiting(Box::pin(async move { answerer.answer(request).await })))
     }
 }
 

@@ -96,7 +96,7 @@ pub(crate) fn compressed(entry: &Entry, coding: Coding, headers: &HeaderMap) -> 
     if let Some(response) = unless_conditions_hold(&validators, headers, head) {
         return response;
     }
-    let body = FileBody::of_pieces([entry.source.piece(0..entry.source.length())]);
+    let body = FileBody::of_pieces([entry.source.piece(0..entry.source.length())]).copied();
     with_head(StatusCode::OK, head(), Body::coded(Coded::new(body, coding)))
 }
 

@@ -7,7 +7,10 @@ use http::{HeaderValue, Response, StatusCode};
 use super::{Answerer, Found};
 use crate::name::Name;
 use crate::root::{OpenError, Opened};
-use crate::{Body, accept, listing, pages};
+use crate::{Body, accept, listing, pages, upload};
+
+/// Listings of more entries are written on another thread: they take milliseconds.
+const FEW: usize = 200;
 
 impl Answerer {
     /// The answer, or `None` where the folder is not for showing.
@@ -43,18 +46,32 @@ impl Answerer {
         opened: &Opened,
         parts: &Parts,
     ) -> Response<Body> {
-        let entries = match self.root.list(opened).await {
+        let mut entries = match self.root.list(opened).await {
             Ok(entries) => entries,
             Err(error) => return pages::refusal(&OpenError::Failed(error)),
         };
+        let uploads = self.options.uploads.is_some();
+        if uploads {
+            entries.retain(|entry| !upload::is_reserved(&entry.name));
+        }
         let json = match format(parts.uri.query().unwrap_or_default()) {
             Some(format) => format == "json",
             None => accept::prefers_json(&parts.headers),
         };
-        let (bytes, media_type) = if json {
-            (listing::json(name, prefix, &entries), "application/json")
+        let media_type = if json { "application/json" } else { "text/html; charset=utf-8" };
+        let many = entries.len() > FEW;
+        let (dir, prefix) = (name.clone(), prefix.to_owned());
+        let write = move || match json {
+            true => listing::json(&dir, &prefix, &entries),
+            false => listing::page(&dir, &prefix, &entries, uploads),
+        };
+        let bytes = if many {
+            match tokio::task::spawn_blocking(write).await {
+                Ok(bytes) => bytes,
+                Err(lost) => return pages::refusal(&OpenError::Failed(lost.into())),
+            }
         } else {
-            (listing::page(name, prefix, &entries, false), "text/html; charset=utf-8")
+            write()
         };
         let mut response = pages::with_bytes(bytes, HeaderValue::from_static(media_type));
         let headers = response.headers_mut();

@@ -8,6 +8,7 @@ use std::path::PathBuf;
 use std::time::{Duration, SystemTime};
 
 use fdflow_files::{Files, Options};
+use fdflow_hyper::Transport;
 use hyper_util::rt::TokioIo;
 use hyper_util::service::TowerToHyperService;
 use tempfile::TempDir;
@@ -41,7 +42,7 @@ impl Site {
                 let service = TowerToHyperService::new(files.clone());
                 let connection = hyper::server::conn::http1::Builder::new()
                     .half_close(true)
-                    .serve_connection(TokioIo::new(stream), service);
+                    .serve_connection(TokioIo::new(Transport::new(stream)), service);
                 tokio::spawn(connection);
             }
         });

@@ -1,0 +1,77 @@
+//! Uploads beside downloads: which requests go where.
+
+mod support;
+
+use std::io::{Read as _, Write as _};
+
+use fdflow_files::{Options, UploadOptions};
+use support::{Answer, Site};
+
+fn put(site: &Site, path: &str, lines: &[&str], body: &str) -> Answer {
+    let mut request = format!("PUT {path} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n");
+    for line in lines {
+        request.push_str(line);
+        request.push_str("\r\n");
+    }
+    request.push_str(&format!("Content-Length: {}\r\n\r\n{body}", body.len()));
+    let mut stream = site.connect();
+    stream.write_all(request.as_bytes()).unwrap();
+    let mut bytes = Vec::new();
+    stream.read_to_end(&mut bytes).unwrap();
+    Answer::read(&bytes)
+}
+
+#[test]
+fn what_is_uploaded_is_there_for_the_very_next_request() {
+    let site = Site::with(Options::default().uploads(UploadOptions::new().overwrite(true)));
+    for i in 0..20 {
+        let text = format!("version {i}");
+        let answer = put(&site, "/a.txt", &[], &text);
+        assert!([201, 204].contains(&answer.status), "{answer:?}");
+        assert_eq!(site.get("/a.txt", &[]).text(), text);
+    }
+}
+
+#[test]
+fn the_methods_that_are_allowed_say_whether_uploads_are_on() {
+    let site = Site::with(Options::default().uploads(UploadOptions::new()));
+    site.old("a.txt", "a");
+    let allow = Some("GET, HEAD, OPTIONS, POST, PUT");
+    let options = site.ask("OPTIONS", "/a.txt", &[]);
+    assert_eq!((options.status, options.header("allow")), (204, allow));
+    assert!(options.header("upload-limit").is_some());
+    for method in ["DELETE", "PATCH", "BREW"] {
+        let answer = site.ask(method, "/a.txt", &["Content-Length: 0"]);
+        assert_eq!((answer.status, answer.header("allow")), (405, allow), "{method}");
+    }
+    assert_eq!(put(&site, "/a.txt", &[], "b").status, 409);
+    assert_eq!(site.get("/a.txt", &[]).text(), "a");
+    assert_eq!(put(&Site::new(), "/b.txt", &[], "b").status, 405);
+}
+
+#[test]
+fn an_upload_in_parts_is_asked_about_and_goes_on_and_nobody_can_read_it_meanwhile() {
+    let options = Options::default().hidden(true).uploads(UploadOptions::new());
+    let site = Site::with(options);
+    let begun = put(&site, "/a.txt", &["Upload-Complete: ?0"], "begin");
+    let place = begun.header("location").unwrap().to_owned();
+    assert!(!place.contains('/'), "relative to what was asked for");
+    let path = &format!("/{place}");
+    let asked = site.ask("HEAD", path, &[]);
+    assert_eq!((asked.status, asked.header("upload-offset")), (204, Some("5")));
+    assert!(!site.get("/?format=json", &[]).text().contains(".fdflow-"));
+    for entry in std::fs::read_dir(site.folder.path()).unwrap() {
+        let name = entry.unwrap().file_name().into_string().unwrap();
+        let answer = site.get(&format!("/{name}"), &[]);
+        assert!(!answer.text().contains("begin"), "{name}: {answer:?}");
+    }
+    assert_eq!(site.ask("DELETE", path, &[]).status, 204);
+    assert_eq!(site.ask("HEAD", path, &[]).status, 404);
+}
+
+#[test]
+fn a_page_has_a_place_for_uploads_only_where_they_are_on() {
+    let on = Site::with(Options::default().uploads(UploadOptions::new()));
+    assert!(on.get("/", &[]).text().contains("type=\"file\""));
+    assert!(!Site::new().get("/", &[]).text().contains("type=\"file\""));
+}
