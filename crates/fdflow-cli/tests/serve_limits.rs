@@ -139,3 +139,14 @@ fn connections_leave_nothing_open_behind_them() {
     }
     eventually(|| server.descriptors() <= before, "no more descriptors than before");
 }
+
+#[test]
+fn h70_an_upload_that_stops_is_cut_and_leaves_nothing() {
+    let folder = Folder::with(10);
+    let server = Server::start(folder.dir(), &["--upload", "--write-timeout", "500ms"]);
+    let mut client = server.connect();
+    client.send(b"PUT /new HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\nsome");
+    assert!(client.is_cut());
+    let left = || std::fs::read_dir(folder.dir()).unwrap().count();
+    eventually(|| left() == 1, "nothing but the file that was there");
+}

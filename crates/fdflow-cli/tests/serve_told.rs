@@ -236,3 +236,21 @@ fn a_client_cannot_forge_a_line_of_the_log() {
     let line = server.line();
     assert!(line.contains("\"x\\\" 200\\\\\""), "{line}");
 }
+
+#[test]
+fn an_upload_is_taken_only_where_it_is_wanted_and_told_with_its_size() {
+    let folder = Folder::with(10);
+    let put = "PUT /new HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: 5\r\n\r\nhello";
+    let server = Server::start(folder.dir(), &[]);
+    assert!(server.ask(put.as_bytes()).starts_with("HTTP/1.1 405"));
+    let flags = ["--upload", "--max-upload", "5", "--access-log", "-", "--log-format", "json"];
+    let mut server = Server::start(folder.dir(), &flags);
+    assert!(server.ask(put.as_bytes()).starts_with("HTTP/1.1 201"));
+    assert_eq!(folder.read("new"), b"hello");
+    assert!(server.line().contains("\"received\":5"));
+    assert!(server.ask(put.as_bytes()).starts_with("HTTP/1.1 409"));
+    assert!(server.ask(put.replace(": 5", ": 6").replace("hello", "hello!").as_bytes()).starts_with("HTTP/1.1 413"));
+    let server = Server::start(folder.dir(), &["--upload", "--overwrite"]);
+    assert!(server.ask(put.replace("hello", "other").as_bytes()).starts_with("HTTP/1.1 204"));
+    assert_eq!(folder.read("new"), b"other");
+}

@@ -95,7 +95,10 @@ async fn busy<S: Socket>(carrier: Plain<S>, door: &Door) -> Busy<S> {
     match end {
         Err(Order::Park) => {
             meter.shrink();
-            carrier.unread(parts.read_buf);
+            // Empty, it would still keep the buffer that it is a part of.
+            if !parts.read_buf.is_empty() {
+                carrier.unread(parts.read_buf);
+            }
             Busy::Quiet(carrier)
         }
         Err(Order::TooSlow) => {

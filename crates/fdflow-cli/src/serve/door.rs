@@ -43,7 +43,9 @@ impl Door {
             }
             None => {
                 let site = arc_swap::Guard::into_inner(site);
-                site.answer(request.map(|body| Received::new(body, Arc::clone(&self.meter)))).await
+                let counter = record.as_ref().map(Record::counter);
+                let meter = Arc::clone(&self.meter);
+                site.answer(request.map(|body| Received::new(body, meter, counter))).await
             }
         };
         if let Some(record) = &mut record {

@@ -3,7 +3,7 @@
 use std::io;
 use std::path::PathBuf;
 
-use fdflow_files::{Files, Options};
+use fdflow_files::{Files, Options, UploadOptions};
 
 use super::flags::Flags;
 
@@ -45,6 +45,12 @@ fn options(flags: &Flags) -> Options {
     }
     if let Some(value) = &flags.cache_control {
         options = options.cache_control(value.0.clone());
+    }
+    if flags.upload == Some(true) {
+        let uploads = UploadOptions::new()
+            .overwrite(flags.overwrite == Some(true))
+            .largest(flags.max_upload.map(|size| size.0));
+        options = options.uploads(uploads);
     }
     for header in &flags.header {
         options = options.header(header.0.clone(), header.1.clone());

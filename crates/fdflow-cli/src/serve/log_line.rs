@@ -89,7 +89,7 @@ pub(super) fn json(record: &Record, outcome: &Outcome) -> String {
         version: format!("{:?}", record.version),
         status: record.status.as_u16(),
         bytes: outcome.bytes,
-        received: record.received,
+        received: outcome.received,
         seconds: outcome.duration.as_secs_f64(),
         route: outcome.route(),
         sendfile: outcome.sendfile,

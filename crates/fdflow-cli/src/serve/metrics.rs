@@ -118,7 +118,7 @@ impl Metrics {
         self.sendfile.inc_by(outcome.sendfile);
         self.copied.inc_by(outcome.copied);
         self.memory.inc_by(outcome.memory());
-        self.received.inc_by(record.received);
+        self.received.inc_by(outcome.received);
         if !outcome.complete {
             self.aborted.inc();
         }

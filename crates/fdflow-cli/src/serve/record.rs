@@ -2,6 +2,7 @@
 
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant, SystemTime};
 
 use fdflow_hyper::Delivery;
@@ -37,7 +38,8 @@ pub(super) struct Record {
     delivery: Option<Delivery>,
     /// Bytes of the answer's body that were handed to HTTP.
     given: u64,
-    pub(super) received: u64,
+    /// Bytes of the request's body; counted where it is read.
+    received: Arc<AtomicU64>,
 }
 
 /// A request that is over.
@@ -49,6 +51,8 @@ pub(super) struct Outcome {
     pub(super) bytes: u64,
     pub(super) sendfile: u64,
     pub(super) copied: u64,
+    /// Bytes of the request's body.
+    pub(super) received: u64,
     /// Why bytes of files did not go by sendfile.
     pub(super) why: Option<String>,
     /// Whether all of it was sent.
@@ -97,7 +101,7 @@ impl Record {
             status: StatusCode::OK,
             delivery: None,
             given: 0,
-            received: 0,
+            received: Arc::default(),
         })
     }
 
@@ -106,6 +110,11 @@ impl Record {
         self.status = response.status();
         self.user = response.extensions().get::<User>().cloned();
         self.delivery = delivery;
+    }
+
+    /// Where the bytes of the request's body are counted.
+    pub(super) fn counter(&self) -> Arc<AtomicU64> {
+        Arc::clone(&self.received)
     }
 
     pub(super) fn gave(&mut self, n: usize) {
@@ -126,6 +135,7 @@ impl Record {
             bytes,
             sendfile,
             copied,
+            received: self.received.load(Ordering::Relaxed),
             why: self.delivery.as_ref().and_then(Delivery::why).map(|why| why.to_string()),
             complete,
         };

@@ -3,6 +3,7 @@
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
@@ -89,11 +90,12 @@ impl Body for Reply {
 pub(super) struct Received {
     body: Incoming,
     meter: Arc<Meter>,
+    counter: Option<Arc<AtomicU64>>,
 }
 
 impl Received {
-    pub(super) fn new(body: Incoming, meter: Arc<Meter>) -> Self {
-        Self { body, meter }
+    pub(super) fn new(body: Incoming, meter: Arc<Meter>, counter: Option<Arc<AtomicU64>>) -> Self {
+        Self { body, meter, counter }
     }
 }
 
@@ -109,7 +111,11 @@ impl Body for Received {
         match &frame {
             Poll::Pending => self.meter.body_wanted(),
             Poll::Ready(Some(Ok(frame))) => {
-                self.meter.received(frame.data_ref().map_or(0, Bytes::len));
+                let n = frame.data_ref().map_or(0, Bytes::len);
+                self.meter.received(n);
+                if let Some(counter) = &self.counter {
+                    counter.fetch_add(n as u64, Ordering::Relaxed);
+                }
                 if self.body.is_end_stream() {
                     self.meter.body_ended();
                 }
