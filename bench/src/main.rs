@@ -7,6 +7,7 @@ mod contenders;
 mod copy;
 mod ends;
 mod facts;
+mod figures;
 mod flows;
 mod golang;
 mod job;

@@ -1,22 +1,25 @@
-//! The figures of a run, their targets, and both as tables.
+//! The figures of a run: measured in turns, beside their targets, as tables and as a record.
 
-use std::fmt::Write;
+use std::fmt::{Display, Write};
+use std::io::{self, Write as _};
 
+use crate::Common;
+use crate::facts::Facts;
 use crate::measure::Spread;
 use crate::tables::distinct;
 
 /// One figure of one contender.
 #[derive(Debug, Clone)]
-pub(super) struct Row {
-    pub(super) part: &'static str,
-    pub(super) case: String,
-    pub(super) contender: String,
+pub(crate) struct Row {
+    pub(crate) part: &'static str,
+    pub(crate) case: String,
+    pub(crate) contender: String,
     /// What is measured, with its unit.
-    pub(super) what: &'static str,
+    pub(crate) what: &'static str,
     /// Digits behind the point.
-    pub(super) digits: usize,
-    pub(super) rounds: usize,
-    pub(super) spread: Spread,
+    pub(crate) digits: usize,
+    pub(crate) rounds: usize,
+    pub(crate) spread: Spread,
 }
 
 /// A figure and the most that it may be.
@@ -32,18 +35,18 @@ struct Target {
 
 /// All of a run.
 #[derive(Debug, Default)]
-pub(super) struct Figures {
+pub(crate) struct Figures {
     rows: Vec<Row>,
     targets: Vec<Target>,
 }
 
 impl Figures {
-    pub(super) fn add(&mut self, rows: Vec<Row>) {
+    pub(crate) fn add(&mut self, rows: Vec<Row>) {
         self.rows.extend(rows);
     }
 
     /// `value` has to be at most `most`.
-    pub(super) fn target(
+    pub(crate) fn target(
         &mut self,
         place: (&'static str, &str),
         says: impl Into<String>,
@@ -54,7 +57,7 @@ impl Figures {
     }
 
     /// `value` is to be read beside a target.
-    pub(super) fn note(
+    pub(crate) fn note(
         &mut self,
         place: (&'static str, &str),
         says: impl Into<String>,
@@ -74,7 +77,7 @@ impl Figures {
     }
 
     /// A table of the targets, each met or missed.
-    pub(super) fn targets(&self) -> String {
+    pub(crate) fn targets(&self) -> String {
         let mut out = String::from(
             "| part | case | figure | measured | target | |\n|---|---|---|--:|--:|---|\n",
         );
@@ -91,7 +94,7 @@ impl Figures {
     }
 
     /// A table for each case of a part: a row per contender, a column per figure.
-    pub(super) fn tables(&self, part: &str) -> String {
+    pub(crate) fn tables(&self, part: &str) -> String {
         let mut out = String::new();
         let rows: Vec<&Row> = self.rows.iter().filter(|row| row.part == part).collect();
         for case in distinct(rows.iter().map(|row| &row.case)) {
@@ -120,7 +123,7 @@ impl Figures {
     }
 
     /// A line for each figure.
-    pub(super) fn csv(&self) -> String {
+    pub(crate) fn csv(&self) -> String {
         let mut out = String::from("part,case,contender,figure,rounds,median,min,max\n");
         for row in &self.rows {
             let Row { part, case, contender, what, rounds, .. } = row;
@@ -141,15 +144,15 @@ impl Row {
 }
 
 /// The rows of a case, a figure at a time; none of a contender without outcomes.
-pub(super) struct Case<'a, C, T> {
-    pub(super) part: &'static str,
-    pub(super) name: &'a str,
-    pub(super) outcomes: &'a [(C, Vec<T>)],
+pub(crate) struct Case<'a, C, T> {
+    pub(crate) part: &'static str,
+    pub(crate) name: &'a str,
+    pub(crate) outcomes: &'a [(C, Vec<T>)],
 }
 
 impl<C: ToString + PartialEq, T> Case<'_, C, T> {
     /// One figure of all contenders.
-    pub(super) fn rows(
+    pub(crate) fn rows(
         &self,
         what: &'static str,
         digits: usize,
@@ -170,10 +173,63 @@ impl<C: ToString + PartialEq, T> Case<'_, C, T> {
     }
 
     /// The median of one figure of one contender; `None` of none.
-    pub(super) fn median(&self, contender: &C, of: impl Fn(&T) -> f64) -> Option<f64> {
+    pub(crate) fn median(&self, contender: &C, of: impl Fn(&T) -> f64) -> Option<f64> {
         let (_, outcomes) = self.outcomes.iter().find(|(one, _)| one == contender)?;
         Some(Spread::of(outcomes.iter().map(of))?.median)
     }
+}
+
+/// Measures contenders in turns, after a round that does not count, and tells how each went.
+pub(crate) fn in_turns<C: Copy + Display, T>(
+    contenders: &[C],
+    rounds: u32,
+    case: &str,
+    mut measure: impl FnMut(C) -> io::Result<T>,
+) -> io::Result<Vec<(C, Vec<T>)>> {
+    let mut all: Vec<(C, Vec<T>)> = contenders.iter().map(|one| (*one, Vec::new())).collect();
+    for round in 0..=rounds {
+        for turn in 0..all.len() {
+            let at = (turn + round as usize) % all.len();
+            let (contender, outcomes) = &mut all[at];
+            let outcome = measure(*contender)
+                .map_err(|cause| io::Error::other(format!("{case}, {contender}: {cause}")))?;
+            if round > 0 {
+                outcomes.push(outcome);
+            }
+        }
+    }
+    Ok(all)
+}
+
+/// One line about a case, for the one who waits.
+pub(crate) fn tell(rows: &[Row]) -> io::Result<()> {
+    let Some(first) = rows.first() else { return Ok(()) };
+    let mut line = format!("{} {}:", first.part, first.case);
+    for row in rows.iter().filter(|row| row.what == first.what) {
+        line.push_str(&format!("  {} {:.*}", row.contender, row.digits, row.spread.median));
+    }
+    writeln!(io::stderr(), "{line}")
+}
+
+/// Prints what a run found and keeps it: its figures for programs, its text for people.
+pub(crate) fn finish(
+    what: &str,
+    figures: &Figures,
+    text: &str,
+    facts: &Facts,
+    common: &Common,
+) -> io::Result<()> {
+    write!(io::stdout(), "{text}")?;
+    if common.no_record {
+        return Ok(());
+    }
+    std::fs::create_dir_all(&common.record)?;
+    for (suffix, content) in [("csv", figures.csv().as_str()), ("md", text)] {
+        let path = common.record.join(format!("{}-{what}.{suffix}", facts.date));
+        std::fs::write(&path, content)?;
+        writeln!(io::stderr(), "wrote {}", path.display())?;
+    }
+    Ok(())
 }
 
 #[cfg(test)]
@@ -205,5 +261,16 @@ mod tests {
         );
         assert!(figures.csv().contains("part,case,theirs,ms,1,5.00000,5.00000,5.00000\n"));
         assert_eq!(case.median(&"ours", |n| *n), Some(2.0));
+    }
+
+    #[test]
+    fn each_contender_begins_a_round_and_the_first_round_does_not_count() {
+        let mut order = Vec::new();
+        let all = in_turns(&['a', 'b'], 2, "", |one| {
+            order.push(one);
+            Ok(order.len())
+        });
+        assert_eq!(order, ['a', 'b', 'b', 'a', 'a', 'b']);
+        assert_eq!(all.unwrap(), [('a', vec![4, 5]), ('b', vec![3, 6])]);
     }
 }
