@@ -28,9 +28,19 @@ struct Target {
     part: &'static str,
     case: String,
     says: String,
-    value: f64,
+    /// `None`: could not be measured.
+    value: Option<f64>,
     /// `None`: told to be read beside one that has.
     most: Option<f64>,
+}
+
+/// A contender that took no part, and why.
+#[derive(Debug, Clone)]
+struct Absence {
+    part: &'static str,
+    case: String,
+    contender: String,
+    reason: String,
 }
 
 /// All of a run.
@@ -38,6 +48,7 @@ struct Target {
 pub(crate) struct Figures {
     rows: Vec<Row>,
     targets: Vec<Target>,
+    absent: Vec<Absence>,
 }
 
 impl Figures {
@@ -53,7 +64,30 @@ impl Figures {
         value: f64,
         most: f64,
     ) {
-        self.push(place, says.into(), value, Some(most));
+        self.push(place, says.into(), Some(value), Some(most));
+    }
+
+    /// What was to be at most `most`, where there is one, could not be measured.
+    pub(crate) fn unmeasured(
+        &mut self,
+        place: (&'static str, &str),
+        says: impl Into<String>,
+        most: Option<f64>,
+    ) {
+        self.push(place, says.into(), None, most);
+    }
+
+    /// `contender` took no part in a case, for this reason.
+    pub(crate) fn absent(
+        &mut self,
+        (part, case): (&'static str, &str),
+        contender: impl ToString,
+        reason: impl ToString,
+    ) {
+        let (contender, reason) = (contender.to_string(), reason.to_string());
+        // A table's cell is one line without a bar.
+        let reason = reason.trim().replace('|', "/").replace('\n', "; ");
+        self.absent.push(Absence { part, case: case.to_owned(), contender, reason });
     }
 
     /// `value` is to be read beside a target.
@@ -63,14 +97,14 @@ impl Figures {
         says: impl Into<String>,
         value: f64,
     ) {
-        self.push(place, says.into(), value, None);
+        self.push(place, says.into(), Some(value), None);
     }
 
     fn push(
         &mut self,
         (part, case): (&'static str, &str),
         says: String,
-        value: f64,
+        value: Option<f64>,
         most: Option<f64>,
     ) {
         self.targets.push(Target { part, case: case.to_owned(), says, value, most });
@@ -82,13 +116,28 @@ impl Figures {
             "| part | case | figure | measured | target | |\n|---|---|---|--:|--:|---|\n",
         );
         for Target { part, case, says, value, most } in &self.targets {
-            let (most, met) = match most {
-                Some(most) if value <= most => (format!("≤ {most}"), "met"),
-                Some(most) => (format!("≤ {most}"), "**missed**"),
-                None => (String::new(), ""),
+            let met = match (value, most) {
+                (None, _) => "not measured",
+                (_, None) => "",
+                (Some(value), Some(most)) if value <= most => "met",
+                _ => "**missed**",
             };
-            let line = format!("| {part} | {case} | {says} | {value:.2} | {most} | {met} |\n");
+            let value = value.map_or_else(String::new, |value| format!("{value:.2}"));
+            let most = most.map_or_else(String::new, |most| format!("≤ {most}"));
+            let line = format!("| {part} | {case} | {says} | {value} | {most} | {met} |\n");
             out.push_str(&line);
+        }
+        out
+    }
+
+    /// A table of who took no part, and why; empty where all did.
+    pub(crate) fn absences(&self) -> String {
+        if self.absent.is_empty() {
+            return String::new();
+        }
+        let mut out = String::from("| part | case | absent | reason |\n|---|---|---|---|\n");
+        for Absence { part, case, contender, reason } in &self.absent {
+            out.push_str(&format!("| {part} | {case} | {contender} | {reason} |\n"));
         }
         out
     }
@@ -122,7 +171,7 @@ impl Figures {
         out
     }
 
-    /// A line for each figure.
+    /// A line for each figure, and for each contender that took no part.
     pub(crate) fn csv(&self) -> String {
         let mut out = String::from("part,case,contender,figure,rounds,median,min,max\n");
         for row in &self.rows {
@@ -130,6 +179,11 @@ impl Figures {
             let Spread { median, min, max } = row.spread;
             let line =
                 format!("{part},{case},{contender},{what},{rounds},{median:.5},{min:.5},{max:.5}");
+            let _written = writeln!(out, "{line}").is_ok();
+        }
+        for Absence { part, case, contender, reason } in &self.absent {
+            let reason = reason.replace('"', "\"\"");
+            let line = format!("{part},{case},{contender},\"absent: {reason}\",0,,,");
             let _written = writeln!(out, "{line}").is_ok();
         }
         out
@@ -244,6 +298,26 @@ mod tests {
         let table = figures.targets();
         assert!(table.contains("| first | 1.50 | ≤ 1.5 | met |"), "{table}");
         assert!(table.contains("| second | 1.51 | ≤ 1.5 | **missed** |"), "{table}");
+    }
+
+    #[test]
+    fn what_was_not_measured_is_neither_met_nor_missed() {
+        let mut figures = Figures::default();
+        figures.unmeasured(("part", "case"), "first", Some(1.5));
+        let table = figures.targets();
+        assert!(table.contains("| first |  | ≤ 1.5 | not measured |"), "{table}");
+    }
+
+    #[test]
+    fn who_is_absent_is_in_the_tables_and_in_the_figures_with_the_reason() {
+        let mut figures = Figures::default();
+        assert_eq!(figures.absences(), "");
+        figures.absent(("part", "case"), "theirs", "no \"dav\"\nno | module\n");
+        let table = figures.absences();
+        let row = "| part | case | theirs | no \"dav\"; no / module |\n";
+        assert!(table.ends_with(row), "{table}");
+        let line = "part,case,theirs,\"absent: no \"\"dav\"\"; no / module\",0,,,\n";
+        assert!(figures.csv().ends_with(line), "{}", figures.csv());
     }
 
     #[test]
