@@ -27,8 +27,9 @@ when it starts, which is in neither reading.\n";
 const EARLIER: usize = 16;
 /// Connections from one source address, of which a connection to one port has 28,000 by default.
 const PER_ADDRESS: usize = 4000;
-/// A slow reader's buffer, which the kernel doubles, and what it takes before it stops.
-const SLOW_BUFFER: usize = 4096;
+/// A slow reader's buffer, which the kernel doubles, and what it takes before it stops: less than
+/// the first window, since into one that has almost closed the kernel sends late or not at all.
+const SLOW_BUFFER: usize = 16 << 10;
 const SLOW_TAKES: usize = 2048;
 const IDLE_FILE: u64 = 1024;
 /// Memory must come to rest within this.
@@ -137,7 +138,7 @@ fn join(
         all.push(stream);
     }
     if kind == Kind::Slow {
-        // Once all have asked: into a window this small the kernel may send only after a timer.
+        // Once all have asked: what fills no segment may be sent only after a timer.
         for stream in &mut all {
             Answer::read(stream, SLOW_TAKES)?.expect(200, large)?;
             stream.read_exact(&mut [0; SLOW_TAKES])?;
