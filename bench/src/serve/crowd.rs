@@ -108,10 +108,12 @@ fn quiet(kind: Kind, count: usize, server: Server, setup: &Setup) -> io::Result<
     let sockets = running.sockets()?;
     let all = join(kind, EARLIER..EARLIER + count, &running, setup)?;
     let after_kib = running.settled_kib(REST)?;
-    let open = running.sockets()?.saturating_sub(sockets);
+    let with_them = running.sockets()?;
     drop((earlier, all));
-    if open < count {
-        return Err(io::Error::other(format!("it holds {open} of {count} connections open")));
+    if with_them < sockets + count {
+        return Err(io::Error::other(format!(
+            "it had {sockets} sockets, and {with_them} after {count} more connections"
+        )));
     }
     let kib_each = (after_kib as f64 - before_kib as f64) / count as f64;
     Ok(Cost { kib_each, before_kib, after_kib })
