@@ -56,6 +56,11 @@ impl Facts {
         ];
         Self { date, lines }
     }
+
+    /// One more fact, about something that only this measurement uses.
+    pub(crate) fn add(&mut self, name: &'static str, value: String) {
+        self.lines.push((name, value));
+    }
 }
 
 impl fmt::Display for Facts {

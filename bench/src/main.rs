@@ -7,6 +7,7 @@ mod contenders;
 mod copy;
 mod ends;
 mod facts;
+mod figures;
 mod flows;
 mod golang;
 mod job;
@@ -17,6 +18,7 @@ mod process;
 mod raw;
 mod record;
 mod roles;
+mod serve;
 mod sizes;
 mod tables;
 mod targets;
@@ -64,6 +66,13 @@ enum Command {
     Flows {
         #[command(flatten)]
         select: flows::Select,
+        #[command(flatten)]
+        common: Common,
+    },
+    /// `fdflow serve` beside nginx: requests, downloads, uploads, quiet connections, against targets
+    Serve {
+        #[command(flatten)]
+        select: serve::Select,
         #[command(flatten)]
         common: Common,
     },
@@ -117,6 +126,7 @@ fn main() -> ExitCode {
         Command::Copy { select, common } => copies(&select, &common),
         Command::Transfer { select, common } => transfers(&select, &common),
         Command::Flows { select, common } => flows::run(&select, &common),
+        Command::Serve { select, common } => serve::run(&select, &common),
         Command::Role(role) => roles::run(&role).map_err(Into::into),
         Command::FlowRole(role) => flows::act(&role).map_err(Into::into),
     };

@@ -5,9 +5,8 @@ use std::net::{TcpListener, TcpStream};
 use std::time::Instant;
 
 use super::control::{Relaying, Snapshot, allow_descriptors, listen, reset_at_end};
-use super::figures::{Case, Figures};
 use super::relay::Relay;
-use super::{in_turns, tell};
+use crate::figures::{Case, Figures, in_turns, tell};
 use crate::job::Conditions;
 use crate::pattern::Pattern;
 

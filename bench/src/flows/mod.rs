@@ -4,7 +4,6 @@
 mod control;
 mod echo;
 mod epoll;
-mod figures;
 mod idle;
 mod pingpong;
 mod relay;
@@ -12,16 +11,15 @@ mod tee;
 mod teeing;
 
 use std::error::Error;
-use std::fmt::Display;
-use std::io::{self, Write};
+use std::io;
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand, ValueEnum};
 
 use crate::Common;
 use crate::facts::Facts;
+use crate::figures::{self, Figures};
 use crate::sizes::Size;
-use figures::{Figures, Row};
 
 /// A part of the measurement.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -106,16 +104,7 @@ pub(crate) fn run(select: &Select, common: &Common) -> Result<(), Box<dyn Error>
     }
     let facts = Facts::collect(&directory, &conditions);
     let text = text(parts, &figures, &facts);
-    write!(io::stdout(), "{text}")?;
-    if !common.no_record {
-        std::fs::create_dir_all(&common.record)?;
-        for (suffix, content) in [("csv", figures.csv()), ("md", text)] {
-            let path = common.record.join(format!("{}-flows.{suffix}", facts.date));
-            std::fs::write(&path, content)?;
-            writeln!(io::stderr(), "wrote {}", path.display())?;
-        }
-    }
-    Ok(())
+    Ok(figures::finish("flows", &figures, &text, &facts, common)?)
 }
 
 fn text(parts: &[Part], figures: &Figures, facts: &Facts) -> String {
@@ -136,52 +125,4 @@ fn text(parts: &[Part], figures: &Figures, facts: &Facts) -> String {
         out.push_str(&format!("\n## {name}\n\n{says}\n{}", figures.tables(name)));
     }
     out
-}
-
-/// Measures contenders in turns, after a round that does not count, and tells how each went.
-fn in_turns<C: Copy + Display, T>(
-    contenders: &[C],
-    rounds: u32,
-    case: &str,
-    mut measure: impl FnMut(C) -> io::Result<T>,
-) -> io::Result<Vec<(C, Vec<T>)>> {
-    let mut all: Vec<(C, Vec<T>)> = contenders.iter().map(|one| (*one, Vec::new())).collect();
-    for round in 0..=rounds {
-        for turn in 0..all.len() {
-            let at = (turn + round as usize) % all.len();
-            let (contender, outcomes) = &mut all[at];
-            let outcome = measure(*contender)
-                .map_err(|cause| io::Error::other(format!("{case}, {contender}: {cause}")))?;
-            if round > 0 {
-                outcomes.push(outcome);
-            }
-        }
-    }
-    Ok(all)
-}
-
-/// One line about a case, for the one who waits.
-fn tell(rows: &[Row]) -> io::Result<()> {
-    let Some(first) = rows.first() else { return Ok(()) };
-    let mut line = format!("{} {}:", first.part, first.case);
-    for row in rows.iter().filter(|row| row.what == first.what) {
-        line.push_str(&format!("  {} {:.*}", row.contender, row.digits, row.spread.median));
-    }
-    writeln!(io::stderr(), "{line}")
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn each_contender_begins_a_round_and_the_first_round_does_not_count() {
-        let mut order = Vec::new();
-        let all = in_turns(&['a', 'b'], 2, "", |one| {
-            order.push(one);
-            Ok(order.len())
-        });
-        assert_eq!(order, ['a', 'b', 'b', 'a', 'a', 'b']);
-        assert_eq!(all.unwrap(), [('a', vec![4, 5]), ('b', vec![3, 6])]);
-    }
 }

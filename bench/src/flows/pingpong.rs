@@ -7,9 +7,8 @@ use std::time::{Duration, Instant};
 
 use super::control::{Relaying, listen, settings};
 use super::echo::{Latency, MESSAGE};
-use super::figures::{Case, Figures};
 use super::relay::Relay;
-use super::{in_turns, tell};
+use crate::figures::{Case, Figures, in_turns, tell};
 use crate::job::Conditions;
 use crate::process::Party;
 

@@ -6,10 +6,9 @@ use std::path::Path;
 use std::process::Stdio;
 use std::time::Instant;
 
-use super::figures::{Case, Figures};
 use super::teeing::Teeing;
-use super::{in_turns, tell};
 use crate::ends::{Kind, connection};
+use crate::figures::{Case, Figures, in_turns, tell};
 use crate::job::Conditions;
 use crate::measure::Outcome;
 use crate::process::Party;
