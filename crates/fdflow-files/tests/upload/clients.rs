@@ -65,10 +65,12 @@ fn curl_reads_why_a_large_file_is_refused() {
     let mut drop_box = DropBox::new(UploadOptions::new().largest(Some(1000)));
     let folder = tempfile::tempdir().expect("a folder");
     let sent = file(folder.path(), "sent", &noise(30_000_000, 1));
-    for fields in ["Expect: 100-continue", "Expect:"] {
-        let Some(output) = curl(&["-T", &sent, "-H", fields, &drop_box.url("/a")]) else { return };
-        let text = String::from_utf8_lossy(&output.stdout);
-        assert_eq!(text, "files of more than 1000 bytes are not taken\n", "{fields}: {output:?}");
-    }
+    // A client that sends without asking first may see a reset instead, unless the connection is
+    // read on for a while, which is its owner's to do.
+    let fields = ["-H", "Expect: 100-continue"];
+    let all = [&["-T", &sent, &drop_box.url("/a")], &fields[..]].concat();
+    let Some(output) = curl(&all) else { return };
+    let text = String::from_utf8_lossy(&output.stdout);
+    assert_eq!(text, "files of more than 1000 bytes are not taken\n", "{output:?}");
     assert!(drop_box.left().is_empty());
 }
