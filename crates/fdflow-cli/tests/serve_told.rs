@@ -249,7 +249,11 @@ fn an_upload_is_taken_only_where_it_is_wanted_and_told_with_its_size() {
     assert_eq!(folder.read("new"), b"hello");
     assert!(server.line().contains("\"received\":5"));
     assert!(server.ask(put.as_bytes()).starts_with("HTTP/1.1 409"));
-    assert!(server.ask(put.replace(": 5", ": 6").replace("hello", "hello!").as_bytes()).starts_with("HTTP/1.1 413"));
+    assert!(
+        server
+            .ask(put.replace(": 5", ": 6").replace("hello", "hello!").as_bytes())
+            .starts_with("HTTP/1.1 413")
+    );
     let server = Server::start(folder.dir(), &["--upload", "--overwrite"]);
     assert!(server.ask(put.replace("hello", "other").as_bytes()).starts_with("HTTP/1.1 204"));
     assert_eq!(folder.read("new"), b"other");
