@@ -4,8 +4,11 @@ use http::{HeaderMap, Request, StatusCode, Version, header};
 
 use super::meter::Meter;
 
+/// The parser's answer, when it is to be another, and which.
+type Refusal = (&'static [u8], fn(&[u8]) -> bool, &'static [u8]);
+
 /// What the parser answers, and what is answered in its place where its reason is known.
-const REFUSALS: [(&[u8], fn(&[u8]) -> bool, &[u8]); 2] = [
+const REFUSALS: [Refusal; 2] = [
     (
         b"HTTP/1.1 400 Bad Request\r\n",
         other_version,

@@ -13,6 +13,10 @@ use super::site::Limits;
 
 /// A connection where nothing went on for so long gives its buffers back.
 const QUIET: Duration = Duration::from_secs(1);
+/// After so many of those the allocator is reminded of what it holds.
+const MANY: usize = 32;
+/// For so many looks.
+const REMINDERS: u8 = 8;
 
 /// The connections of a thread.
 #[derive(Debug, Default)]
@@ -48,6 +52,7 @@ impl Sweep {
 
     /// Looks at them, forever.
     pub(super) async fn run(&self, limits: impl Fn() -> Limits) {
+        let (mut parked, mut reminders) = (0, 0);
         loop {
             if self.locked().is_empty() {
                 self.came.notified().await;
@@ -55,11 +60,19 @@ impl Sweep {
             let limits = limits();
             let shortest = limits.head.min(limits.idle).min(limits.client).min(QUIET);
             tokio::time::sleep((shortest / 4).max(Duration::from_millis(5))).await;
-            self.look(&limits, Instant::now());
+            parked += self.look(&limits, Instant::now());
+            if parked >= MANY {
+                (parked, reminders) = (0, REMINDERS);
+            } else if reminders > 0 {
+                reminders -= 1;
+                remind_allocator();
+            }
         }
     }
 
-    fn look(&self, limits: &Limits, now: Instant) {
+    /// Gives orders where they are due, and says how many connections are to give back memory.
+    fn look(&self, limits: &Limits, now: Instant) -> usize {
+        let mut parked = 0;
         let mut connections = self.locked();
         connections.retain_mut(|entry| {
             let phase = entry.meter.phase();
@@ -67,6 +80,7 @@ impl Sweep {
                 (entry.phase, entry.since) = (phase, now);
             }
             if let Some(order) = due(entry, limits, now.duration_since(entry.since)) {
+                parked += usize::from(order == Order::Park);
                 entry.meter.command(order);
             }
             phase.0 != Phase::Ended
@@ -75,11 +89,18 @@ impl Sweep {
             let len = connections.len();
             connections.shrink_to(len * 2);
         }
+        parked
     }
 
     fn locked(&self) -> MutexGuard<'_, Vec<Entry>> {
         self.connections.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// The allocator gives pages back to the system some time after they are free, but looks only when
+/// it is called for much; in a thread where nothing goes on it never would.
+fn remind_allocator() {
+    drop(std::hint::black_box(Vec::<u8>::with_capacity(8 << 20)));
 }
 
 fn due(entry: &Entry, limits: &Limits, waited: Duration) -> Option<Order> {
