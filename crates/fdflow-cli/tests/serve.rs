@@ -200,8 +200,6 @@ fn a_port_that_another_of_its_own_has_is_busy_too() {
     command.args(["serve", "--threads", "2", "--listen", "127.0.0.1:0"]).arg(folder.dir());
     let first = Server::run(command, 1);
     let address = first.address().to_string();
-    let second =
-        fdflow().args(["serve", "--threads", "2", "--listen", &address]).arg(folder.dir()).output();
     let mut second = fdflow();
     second.args(["serve", "--threads", "2", "--listen", &address]).arg(folder.dir());
     let second = refusal(second);

@@ -68,7 +68,8 @@ fn curl_reads_why_a_large_file_is_refused() {
     // A client that sends without asking first may see a reset instead, unless the connection is
     // read on for a while, which is its owner's to do.
     let fields = ["-H", "Expect: 100-continue"];
-    let all = [&["-T", &sent, &drop_box.url("/a")], &fields[..]].concat();
+    let url = drop_box.url("/a");
+    let all = [&["-T", &sent, &url], &fields[..]].concat();
     let Some(output) = curl(&all) else { return };
     let text = String::from_utf8_lossy(&output.stdout);
     assert_eq!(text, "files of more than 1000 bytes are not taken\n", "{output:?}");
