@@ -136,8 +136,8 @@ impl Refusal {
 pub struct Report {
     legs: Few<Leg, LEGS_IN_PLACE, LEGS>,
     refused: Few<Refusal, REFUSALS_IN_PLACE, REFUSALS>,
-    /// In nanoseconds.
-    elapsed: u64,
+    /// Time spent.
+    nanos: u64,
 }
 
 impl Report {
@@ -162,12 +162,12 @@ impl Report {
     /// Time spent in the transfer's runs.
     #[must_use]
     pub fn elapsed(&self) -> Duration {
-        Duration::from_nanos(self.elapsed)
+        Duration::from_nanos(self.nanos)
     }
 
     pub(crate) fn add_elapsed(&mut self, time: Duration) {
         let nanos = u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
-        self.elapsed = self.elapsed.saturating_add(nanos);
+        self.nanos = self.nanos.saturating_add(nanos);
     }
 
     /// Bytes that went by `route`.
