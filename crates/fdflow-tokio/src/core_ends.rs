@@ -11,23 +11,29 @@ use crate::end::{AsyncSink, AsyncSource};
 #[derive(Debug)]
 pub(crate) struct Taking<S> {
     end: S,
-    prefix: Vec<u8>,
-    /// So much of the prefix has been handed out.
+    /// Boxed: few flows have one, and not for long.
+    prefix: Option<Box<Prefix>>,
+}
+
+#[derive(Debug)]
+struct Prefix {
+    bytes: Vec<u8>,
+    /// So many of them have been handed out.
     handed: usize,
 }
 
 impl<S> Taking<S> {
     pub(crate) fn new(end: S) -> Self {
-        Self { end, prefix: Vec::new(), handed: 0 }
+        Self { end, prefix: None }
     }
 
     pub(crate) fn set_prefix(&mut self, bytes: Vec<u8>) {
-        (self.prefix, self.handed) = (bytes, 0);
+        self.prefix = Some(Box::new(Prefix { bytes, handed: 0 }));
     }
 
     /// What has not been handed out of the prefix.
     pub(crate) fn prefix(&self) -> &[u8] {
-        &self.prefix[self.handed..]
+        self.prefix.as_ref().map_or(&[], |prefix| &prefix.bytes[prefix.handed..])
     }
 }
 
@@ -43,9 +49,11 @@ impl<S: AsyncSource> Source for Taking<S> {
     fn read_buffered(&mut self, buffer: &mut [u8]) -> io::Result<Buffered> {
         let n = self.prefix().len().min(buffer.len());
         buffer[..n].copy_from_slice(&self.prefix()[..n]);
-        self.handed += n;
+        if let Some(prefix) = &mut self.prefix {
+            prefix.handed += n;
+        }
         if self.prefix().is_empty() {
-            (self.prefix, self.handed) = (Vec::new(), 0);
+            self.prefix = None;
         }
         Ok(Buffered { n, more: self.may_buffer() })
     }

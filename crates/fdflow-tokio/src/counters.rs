@@ -18,15 +18,20 @@ struct Inner {
     bytes: AtomicU64,
     /// One more than the route's place in [`Route::ALL`]; 0 before the first byte.
     route: AtomicU8,
-    /// When they were made: instants do not fit into atomics, differences do.
+    /// When bytes had last moved when they were made: instants do not fit into atomics, differences do.
     since: Instant,
     active: AtomicU64,
 }
 
 impl Counters {
-    pub(crate) fn new() -> Self {
+    /// Counters of a flow that has come so far, and in which bytes last moved `since` then.
+    pub(crate) fn new(so_far: Progress, since: Instant) -> Self {
         let (bytes, route, active) = (AtomicU64::new(0), AtomicU8::new(0), AtomicU64::new(0));
-        Self(Arc::new(Inner { bytes, route, since: Instant::now(), active }))
+        let counters = Self(Arc::new(Inner { bytes, route, since, active }));
+        if so_far.bytes > 0 {
+            counters.saw(so_far);
+        }
+        counters
     }
 
     /// Bytes given to the sink.

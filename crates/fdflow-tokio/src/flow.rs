@@ -1,5 +1,6 @@
 //! One direction: steps while there is something to do, and waits where there is not.
 
+use std::cell::OnceCell;
 use std::io;
 use std::os::fd::AsFd;
 use std::task::{Context, Poll, ready};
@@ -15,7 +16,7 @@ use crate::end::{AsyncSink, AsyncSource};
 use crate::file::{self, Cached};
 use crate::rate::Bucket;
 use crate::ready::{Attempt, attempt};
-use crate::timer::Timer;
+use crate::timer::{Moment, Timer};
 
 /// What one poll may do before other tasks have their turn: so many steps, so many bytes.
 const STEPS: u32 = 32;
@@ -24,72 +25,107 @@ const BYTES: u64 = 2 << 20;
 pub(crate) type Observer = Box<dyn FnMut(Progress) + Send>;
 
 /// A transfer of the core and what the driver knows of it. `S` and `D` are handles on the ends:
-/// one of each is with the core, the other asks for readiness while the core makes its call.
+/// one of each is with the core; the others, which ask for readiness while the core makes its call,
+/// are lent with each poll.
 pub(crate) struct Flow<S, D> {
     pub(crate) core: Transfer<Taking<S>, Giving<D>>,
-    pub(crate) source: S,
-    pub(crate) sink: D,
-    pub(crate) chunk: usize,
-    pub(crate) offset: Option<u64>,
-    pub(crate) observer: Option<Observer>,
-    pub(crate) counters: Counters,
-    pub(crate) rate: Option<u64>,
-    bucket: Option<Bucket>,
-    cached: Option<Cached>,
-    /// For the rate, and for the idle timeout.
-    timers: (Timer, Timer),
-    /// When bytes last moved.
-    latest: Instant,
+    rare: Option<Box<Rare>>,
+    /// Made when they are first asked for.
+    counters: OnceCell<Counters>,
+    /// When bytes last moved; before the first, when the flow was made.
+    latest: Moment,
     /// The end that was last waited for.
     waits: Side,
     /// The last poll found nothing to take, with nothing on its way.
     dry: bool,
     /// The sink was given bytes since it was last flushed.
     unflushed: bool,
-    began: Instant,
+    /// How far a direction is of which the end is passed on: here, where there is room for it.
+    pub(crate) phase: Phase,
+}
+
+/// How far one direction of two is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Phase {
+    Moving,
+    /// The source has ended and the sink has everything: it is to be told.
+    Ended,
+    Closed,
+}
+
+/// The two ends, lent.
+type Ends<'a, S, D> = (&'a S, &'a D);
+
+/// What most flows do without, so that they need not keep room for it while they are quiet.
+pub(crate) struct Rare {
+    /// The most that one call may move; the core is told less where less may be taken.
+    pub(crate) chunk: usize,
+    pub(crate) offset: Option<u64>,
+    pub(crate) observer: Option<Observer>,
+    pub(crate) rate: Option<u64>,
+    bucket: Option<Bucket>,
+    refilled: Timer,
+    cached: Option<Cached>,
+}
+
+impl Default for Rare {
+    fn default() -> Self {
+        Self {
+            chunk: DEFAULT_CHUNK,
+            offset: None,
+            observer: None,
+            rate: None,
+            bucket: None,
+            refilled: Timer::default(),
+            cached: None,
+        }
+    }
 }
 
 impl<S: AsyncSource + Clone, D: AsyncSink + Clone> Flow<S, D> {
     pub(crate) fn new(source: S, sink: D) -> Self {
-        let now = Instant::now();
         Self {
-            core: Transfer::new(Taking::new(source.clone()), Giving(sink.clone())),
-            source,
-            sink,
-            chunk: DEFAULT_CHUNK,
-            offset: None,
-            observer: None,
-            counters: Counters::new(),
-            rate: None,
-            bucket: None,
-            cached: None,
-            timers: Default::default(),
-            latest: now,
+            core: Transfer::new(Taking::new(source), Giving(sink)),
+            rare: None,
+            counters: OnceCell::new(),
+            latest: Moment::now(),
             waits: Side::Source,
             dry: false,
             unflushed: false,
-            began: now,
+            phase: Phase::Moving,
         }
     }
 
+    /// The options that few flows have.
+    pub(crate) fn rare(&mut self) -> &mut Rare {
+        self.rare.get_or_insert_default()
+    }
+
+    pub(crate) fn counters(&self) -> Counters {
+        self.counters
+            .get_or_init(|| Counters::new(self.core.progress(), self.latest.instant()))
+            .clone()
+    }
+
     /// Begins a run: also the first of a future that follows one that was dropped.
-    pub(crate) fn begin(&mut self) -> Result<(), TransferError> {
-        let now = Instant::now();
-        (self.began, self.latest, self.timers) = (now, now, Default::default());
-        self.cached = None;
+    pub(crate) fn begin(&mut self, (source, sink): Ends<'_, S, D>) -> Result<(), TransferError> {
         for (side, is_file, fd) in [
-            (Side::Source, self.source.is_file(), self.source.descriptor()),
-            (Side::Sink, self.sink.is_file(), self.sink.descriptor()),
+            (Side::Source, source.is_file(), source.descriptor()),
+            (Side::Sink, sink.is_file(), sink.descriptor()),
         ] {
             if is_file && let Err(cause) = file::check(fd) {
                 return Err(self.core.fail(Operation::Probe, Some(side), cause));
             }
         }
-        if self.source.is_file() {
-            self.cached = Some(Cached::default());
+        if source.is_file() {
+            self.rare().cached = Some(Cached::default());
         }
-        if self.bucket.is_none() {
-            self.bucket = self.rate.map(|rate| Bucket::new(rate, now));
+        if let Some(rare) = &mut self.rare {
+            // Another runtime may drive this run.
+            rare.refilled = Timer::default();
+            if rare.bucket.is_none() {
+                rare.bucket = rare.rate.map(|rate| Bucket::new(rate, Instant::now()));
+            }
         }
         self.core.begin_run();
         match self.core.prepare() {
@@ -104,30 +140,37 @@ impl<S: AsyncSource + Clone, D: AsyncSink + Clone> Flow<S, D> {
         self.core.source_mut().set_prefix(bytes);
     }
 
-    /// The report of the run that has come to its end.
-    pub(crate) fn ended(&mut self) -> Report {
-        self.core.add_elapsed(self.began.elapsed());
+    /// The report of the run that began then and has come to its end.
+    pub(crate) fn ended(&mut self, began: Instant) -> Report {
+        self.core.add_elapsed(began.elapsed());
         self.core.report().clone()
     }
 
     /// Moves what can be moved, within a budget, and waits for the rest. Ready when the source has
     /// ended and the sink has everything.
-    pub(crate) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), TransferError>> {
-        self.source.register(cx);
-        self.sink.register(cx);
+    pub(crate) fn poll(
+        &mut self,
+        ends: Ends<'_, S, D>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<(), TransferError>> {
+        ends.0.register(cx);
+        ends.1.register(cx);
         self.dry = false;
         let before = self.core.ledger();
-        let polled = self.poll_steps(cx);
+        let polled = self.poll_steps(ends, cx);
         if self.core.ledger() != before {
-            self.latest = Instant::now();
-            self.counters.was_active(self.latest);
+            let now = Instant::now();
+            self.latest = now.into();
+            if let Some(counters) = self.counters.get() {
+                counters.was_active(now);
+            }
         }
         polled
     }
 
-    /// When bytes last moved, or the run began.
+    /// When bytes last moved; before the first, when the flow was made.
     pub(crate) fn latest(&self) -> Instant {
-        self.latest
+        self.latest.instant()
     }
 
     /// Whether the last poll waits for the source alone.
@@ -135,30 +178,33 @@ impl<S: AsyncSource + Clone, D: AsyncSink + Clone> Flow<S, D> {
         self.dry
     }
 
-    fn poll_steps(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), TransferError>> {
+    fn poll_steps(
+        &mut self,
+        ends: Ends<'_, S, D>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<(), TransferError>> {
         let mut guard = None;
         let until = self.core.ledger().given().saturating_add(BYTES);
         for _ in 0..STEPS {
             if self.core.ledger().given() >= until {
                 break;
             }
-            if self.core.ledger().staged() == 0 {
-                let most = ready!(self.poll_may_take(cx));
-                self.core.set_chunk(self.chunk.min(most));
+            if self.rare.is_some() && self.core.ledger().staged() == 0 {
+                ready!(self.poll_may_take(ends.0, cx));
             }
             if guard.is_none() && self.core.may_signal() {
                 guard = Some(SigpipeGuard::new());
             }
             let taken = self.core.ledger().taken();
-            let attempt = attempt(&mut self.core, &self.source, &self.sink)?;
-            if let Some(bucket) = &mut self.bucket {
+            let attempt = attempt(&mut self.core, ends.0, ends.1)?;
+            if let Some(bucket) = self.rare.as_mut().and_then(|rare| rare.bucket.as_mut()) {
                 bucket.took(self.core.ledger().taken() - taken);
             }
             match attempt {
-                Attempt::Stepped(Step::Finished) => return self.poll_flushed(cx),
+                Attempt::Stepped(Step::Finished) => return self.poll_flushed(ends.1, cx),
                 Attempt::Stepped(Step::Moved(n)) => self.tell(n),
                 Attempt::Stepped(Step::Wait(side)) | Attempt::Blocked(side) => {
-                    ready!(self.poll_ready(side, cx))?;
+                    ready!(self.poll_ready(side, ends, cx))?;
                     self.dry = false;
                 }
             }
@@ -167,10 +213,11 @@ impl<S: AsyncSource + Clone, D: AsyncSink + Clone> Flow<S, D> {
         Poll::Pending
     }
 
-    /// How much may be taken now: what the rate allows, and what a file has in memory.
-    fn poll_may_take(&mut self, cx: &mut Context<'_>) -> Poll<usize> {
+    /// Bounds what the next call takes by what the rate allows, and by what a file has in memory.
+    fn poll_may_take(&mut self, source: &S, cx: &mut Context<'_>) -> Poll<()> {
+        let Some(rare) = &mut self.rare else { return Poll::Ready(()) };
         let mut most = u64::MAX;
-        while let Some(bucket) = &mut self.bucket {
+        while let Some(bucket) = &mut rare.bucket {
             match bucket.may_take(Instant::now()) {
                 Ok(tokens) => {
                     most = tokens;
@@ -179,22 +226,28 @@ impl<S: AsyncSource + Clone, D: AsyncSink + Clone> Flow<S, D> {
                 Err(then) => {
                     self.waits = Side::Source;
                     self.core.rest();
-                    ready!(self.timers.0.poll(then, cx));
+                    ready!(rare.refilled.poll(then, cx));
                 }
             }
         }
-        if let (Some(cached), Some(fd)) = (&mut self.cached, self.source.descriptor()) {
+        if let (Some(cached), Some(fd)) = (&mut rare.cached, source.descriptor()) {
             let own = || rustix::fs::tell(fd).ok();
-            let at = self.offset.map(|offset| offset + self.core.ledger().taken()).or_else(own);
+            let at = rare.offset.map(|offset| offset + self.core.ledger().taken()).or_else(own);
             if let Some(at) = at {
                 self.waits = Side::Source;
                 most = most.min(ready!(cached.poll(fd.as_fd(), at, cx)));
             }
         }
-        Poll::Ready(usize::try_from(most).unwrap_or(usize::MAX))
+        self.core.set_chunk(rare.chunk.min(usize::try_from(most).unwrap_or(usize::MAX)));
+        Poll::Ready(())
     }
 
-    fn poll_ready(&mut self, side: Side, cx: &mut Context<'_>) -> Poll<Result<(), TransferError>> {
+    fn poll_ready(
+        &mut self,
+        side: Side,
+        (source, sink): Ends<'_, S, D>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<(), TransferError>> {
         self.waits = side;
         let ready = match side {
             Side::Source => {
@@ -202,13 +255,13 @@ impl<S: AsyncSource + Clone, D: AsyncSink + Clone> Flow<S, D> {
                 if self.dry {
                     self.core.rest();
                 }
-                self.source.poll_readable(cx)
+                source.poll_readable(cx)
             }
-            Side::Sink => self.sink.poll_writable(cx),
+            Side::Sink => sink.poll_writable(cx),
         };
         if ready.is_pending() && side == Side::Source && self.unflushed {
             // The peer may be waiting for what the sink holds back before it sends any more.
-            if let Poll::Ready(flushed) = self.poll_flush(cx) {
+            if let Poll::Ready(flushed) = self.poll_flush(sink, cx) {
                 self.unflushed = false;
                 flushed.map_err(|cause| self.failed(Operation::Flush, Side::Sink, cause))?;
             }
@@ -216,27 +269,29 @@ impl<S: AsyncSource + Clone, D: AsyncSink + Clone> Flow<S, D> {
         ready.map_err(|cause| self.failed(Operation::Wait, side, cause))
     }
 
-    fn poll_flushed(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), TransferError>> {
+    fn poll_flushed(&mut self, sink: &D, cx: &mut Context<'_>) -> Poll<Result<(), TransferError>> {
         self.waits = Side::Sink;
         self.core.rest();
-        let flushed = ready!(self.poll_flush(cx));
+        let flushed = ready!(self.poll_flush(sink, cx));
         self.unflushed = false;
         Poll::Ready(flushed.map_err(|cause| self.failed(Operation::Flush, Side::Sink, cause)))
     }
 
-    fn poll_flush(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+    fn poll_flush(&self, sink: &D, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let _guard = self.core.sink_may_signal().then(SigpipeGuard::new);
-        self.sink.poll_flush(cx)
+        sink.poll_flush(cx)
     }
 
-    /// Fails once nothing has moved for `idle`.
+    /// Fails once nothing has moved for `idle` in a run that `began` then.
     pub(crate) fn poll_idle(
-        &mut self,
-        idle: Duration,
+        &self,
+        (idle, began): (Duration, Instant),
+        timer: &mut Timer,
         cx: &mut Context<'_>,
     ) -> Poll<TransferError> {
-        let Some(deadline) = self.latest.checked_add(idle) else { return Poll::Pending };
-        ready!(self.timers.1.poll(deadline, cx));
+        let latest = self.latest().max(began);
+        let Some(deadline) = latest.checked_add(idle) else { return Poll::Pending };
+        ready!(timer.poll(deadline, cx));
         let message = match self.waits {
             Side::Source => format!("nothing came from the source for {idle:?}"),
             Side::Sink => format!("nothing was taken by the sink for {idle:?}"),
@@ -255,18 +310,19 @@ impl<S: AsyncSource + Clone, D: AsyncSink + Clone> Flow<S, D> {
         }
         self.unflushed = true;
         let progress = self.core.progress();
-        self.counters.saw(progress);
-        if let Some(observer) = &mut self.observer {
+        if let Some(counters) = self.counters.get() {
+            counters.saw(progress);
+        }
+        if let Some(observer) = self.rare.as_mut().and_then(|rare| rare.observer.as_mut()) {
             observer(progress);
         }
     }
 
     /// What was taken and not given, and what is left of the prefix; the core's handles are gone.
-    pub(crate) fn take_apart(self) -> (S, D, Vec<u8>, Report) {
-        let Self { core, source, sink, .. } = self;
-        let parts = core.into_parts();
+    pub(crate) fn take_apart(self) -> (Vec<u8>, Report) {
+        let parts = self.core.into_parts();
         let mut undelivered = parts.undelivered;
         undelivered.extend_from_slice(parts.source.prefix());
-        (source, sink, undelivered, parts.report)
+        (undelivered, parts.report)
     }
 }

@@ -6,11 +6,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use fdflow::{Ledger, Policy, Progress, Report, Route, Routes, Sparse, Stability, TransferError};
+use tokio::time::Instant;
 
 use crate::core_ends::{Giving, Taking};
 use crate::counters::Counters;
 use crate::end::{AsyncSink, AsyncSource};
 use crate::flow::Flow;
+use crate::timer::Timer;
 
 /// Moves everything from `source` to `sink` by the best route, and tells how it went.
 ///
@@ -31,14 +33,15 @@ where
     S: AsyncSource + ?Sized,
     D: AsyncSink + ?Sized,
 {
-    let mut flow = Flow::new(&*source, &*sink);
-    let ended = match flow.begin() {
-        Ok(()) => poll_fn(|cx| flow.poll(cx)).await,
+    let (source, sink) = (&*source, &*sink);
+    let (mut flow, began) = (Flow::new(source, sink), Instant::now());
+    let ended = match flow.begin((&source, &sink)) {
+        Ok(()) => poll_fn(|cx| flow.poll((&source, &sink), cx)).await,
         Err(error) => Err(error),
     };
     match ended {
-        Ok(()) => Ok(flow.ended()),
-        Err(error) => Err(error.with_undelivered(flow.take_apart().2)),
+        Ok(()) => Ok(flow.ended(began)),
+        Err(error) => Err(error.with_undelivered(flow.take_apart().0)),
     }
 }
 
@@ -69,6 +72,8 @@ where
 /// ```
 pub struct Transfer<S, D> {
     flow: Flow<Arc<S>, Arc<D>>,
+    source: Arc<S>,
+    sink: Arc<D>,
     idle: Option<Duration>,
 }
 
@@ -99,7 +104,9 @@ impl<S: AsyncSource, D: AsyncSink> Transfer<S, D> {
     ///
     /// Give references to have the ends back without [`into_parts`](Self::into_parts).
     pub fn new(source: S, sink: D) -> Self {
-        Self { flow: Flow::new(Arc::new(source), Arc::new(sink)), idle: None }
+        let (source, sink) = (Arc::new(source), Arc::new(sink));
+        let flow = Flow::new(Arc::clone(&source), Arc::clone(&sink));
+        Self { flow, source, sink, idle: None }
     }
 
     fn with(mut self, change: impl FnOnce(Core<S, D>) -> Core<S, D>) -> Self {
@@ -110,7 +117,7 @@ impl<S: AsyncSource, D: AsyncSink> Transfer<S, D> {
     /// Everything that the policy says, at once.
     #[must_use]
     pub fn policy(mut self, policy: Policy) -> Self {
-        self.flow.chunk = policy.chunk;
+        self.flow.rare().chunk = policy.chunk;
         self.idle = policy.idle_timeout;
         self.with(|core| core.policy(policy))
     }
@@ -129,7 +136,7 @@ impl<S: AsyncSource, D: AsyncSink> Transfer<S, D> {
     /// Take the bytes from this offset of the source, a file, and leave its position alone.
     #[must_use]
     pub fn source_offset(mut self, offset: u64) -> Self {
-        self.flow.offset = Some(offset);
+        self.flow.rare().offset = Some(offset);
         self.with(|core| core.source_offset(offset))
     }
 
@@ -142,7 +149,7 @@ impl<S: AsyncSource, D: AsyncSink> Transfer<S, D> {
     /// At most `bytes` bytes a system call; see [`fdflow::DEFAULT_CHUNK`].
     #[must_use]
     pub fn chunk(mut self, bytes: usize) -> Self {
-        self.flow.chunk = bytes;
+        self.flow.rare().chunk = bytes;
         self
     }
 
@@ -180,7 +187,7 @@ impl<S: AsyncSource, D: AsyncSink> Transfer<S, D> {
     /// At most so many bytes a second, on average; a tenth of it may go at once.
     #[must_use]
     pub fn rate(mut self, bytes_per_second: u64) -> Self {
-        self.flow.rate = Some(bytes_per_second);
+        self.flow.rare().rate = Some(bytes_per_second);
         self
     }
 
@@ -194,14 +201,14 @@ impl<S: AsyncSource, D: AsyncSink> Transfer<S, D> {
     /// Call `observer` after every step that gave bytes to the sink.
     #[must_use]
     pub fn observe(mut self, observer: impl FnMut(Progress) + Send + 'static) -> Self {
-        self.flow.observer = Some(Box::new(observer));
+        self.flow.rare().observer = Some(Box::new(observer));
         self
     }
 
     /// Counters that can be read while it runs.
     #[must_use]
     pub fn counters(&self) -> Counters {
-        self.flow.counters.clone()
+        self.flow.counters()
     }
 
     /// What has been done so far.
@@ -228,23 +235,28 @@ impl<S: AsyncSource, D: AsyncSink> Transfer<S, D> {
     /// The first failure of either end, or the idle timeout. Bytes that were taken but not given
     /// are kept for the next run.
     pub async fn run(&mut self) -> Result<Report, TransferError> {
-        let (flow, idle) = (&mut self.flow, self.idle);
-        flow.begin()?;
+        let (flow, idle, began) = (&mut self.flow, self.idle, Instant::now());
+        let ends = (&self.source, &self.sink);
+        flow.begin(ends)?;
+        let mut timer = Timer::default();
         let ended = poll_fn(|cx| {
-            let polled = flow.poll(cx);
+            let polled = flow.poll(ends, cx);
             match idle {
-                Some(idle) if polled.is_pending() => flow.poll_idle(idle, cx).map(Err),
+                Some(idle) if polled.is_pending() => {
+                    flow.poll_idle((idle, began), &mut timer, cx).map(Err)
+                }
                 _ => polled,
             }
         });
         ended.await?;
-        Ok(self.flow.ended())
+        Ok(self.flow.ended(began))
     }
 
     /// Gives the ends back, with what was taken from the one and not given to the other.
     #[must_use]
     pub fn into_parts(self) -> Parts<S, D> {
-        let (source, sink, undelivered, report) = self.flow.take_apart();
+        let Self { flow, source, sink, .. } = self;
+        let (undelivered, report) = flow.take_apart();
         let alone = "the flow was the only other holder, and it is gone";
         Parts {
             source: Arc::into_inner(source).expect(alone),

@@ -9,8 +9,9 @@ use crate::transfer::Transfer;
 ///
 /// Blocks until the source ends. Descriptors' positions are used and advanced, as by `read(2)`
 /// and `write(2)`; nothing is flushed to disk and nothing is shut down at the end. It allocates
-/// at most one buffer (of 256 KiB), and that only where bytes pass through user space. For
-/// limits, offsets, progress and cancelling see [`Transfer`].
+/// at most one buffer (of 256 KiB), and that only where bytes pass through user space, besides a
+/// few hundred bytes for the report where the route changes more than once. For limits, offsets,
+/// progress and cancelling see [`Transfer`].
 ///
 /// ```
 /// use std::fs::File;

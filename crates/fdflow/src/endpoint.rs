@@ -5,22 +5,15 @@ use std::os::fd::BorrowedFd;
 use crate::kind::{Kind, Traits};
 use crate::sys::{self, Kernel};
 
-/// One end of a transfer: what it is, and where in it the transfer began.
+/// An end as it was found, from which it follows whether it fits and where the transfer begins.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Endpoint {
+pub(crate) struct Found {
     pub(crate) traits: Traits,
     /// The explicit offset that the caller gave.
     pub(crate) offset: Option<u64>,
-    /// The offset of the transfer's first byte in a regular file.
-    pub(crate) origin: Option<u64>,
-    /// Poll before a call that could block, because somebody may want to interrupt the wait.
-    pub(crate) gated: bool,
-    /// A gated end that poll has called ready since the last call on it, or whose last call
-    /// answered that there is nothing more: to ask again does not block.
-    pub(crate) ready: bool,
 }
 
-impl Endpoint {
+impl Found {
     /// Looks at `fd`, where a transfer is to begin at `offset` or at its position.
     pub(crate) fn probe<K: Kernel>(
         kernel: &K,
@@ -31,8 +24,54 @@ impl Endpoint {
             Some(fd) => kernel.traits(fd)?,
             None => Traits::USER,
         };
-        let origin = offset.or(traits.position);
-        Ok(Self { traits, offset, origin, gated: false, ready: false })
+        Ok(Self { traits, offset })
+    }
+
+    /// The offset of the transfer's first byte, where offsets mean something.
+    pub(crate) fn origin(&self) -> Option<u64> {
+        self.offset.or(self.traits.position)
+    }
+}
+
+/// What calls on an end have to know of it. Small: each quiet flow keeps two.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Endpoint {
+    pub(crate) kind: Kind,
+    pub(crate) nonblocking: bool,
+    pub(crate) append: bool,
+    pub(crate) holes: bool,
+    /// Poll before a call that could block, because somebody may want to interrupt the wait.
+    pub(crate) gated: bool,
+    /// A gated end that poll has called ready since the last call on it, or whose last call
+    /// answered that there is nothing more: to ask again does not block.
+    pub(crate) ready: bool,
+    /// Whether the caller gave the origin.
+    explicit: bool,
+    /// Whether `origin` means anything.
+    placed: bool,
+    /// The offset of the transfer's first byte.
+    origin: u64,
+    /// The length of a regular file; none is as long as [`NO_LENGTH`].
+    length: u64,
+}
+
+const NO_LENGTH: u64 = u64::MAX;
+
+impl Endpoint {
+    pub(crate) fn new(found: &Found) -> Self {
+        let Found { traits, offset } = found;
+        Self {
+            kind: traits.kind,
+            nonblocking: traits.nonblocking,
+            append: traits.append,
+            holes: traits.holes,
+            gated: false,
+            ready: false,
+            explicit: offset.is_some(),
+            placed: found.origin().is_some(),
+            origin: found.origin().unwrap_or_default(),
+            length: traits.length.unwrap_or(NO_LENGTH),
+        }
     }
 
     /// Looks where a file stands, of which `moved` bytes are behind the descriptor by now.
@@ -42,25 +81,44 @@ impl Endpoint {
         fd: Option<BorrowedFd<'_>>,
         moved: u64,
     ) -> sys::Result<()> {
-        let Some(fd) = fd.filter(|_| self.traits.kind == Kind::File) else { return Ok(()) };
-        self.traits = kernel.traits(fd)?;
-        let own = self.traits.position.map(|at| at.wrapping_sub(moved));
-        self.origin = self.offset.or(own);
+        let Some(fd) = fd.filter(|_| self.kind == Kind::File) else { return Ok(()) };
+        let mut found = Found { traits: kernel.traits(fd)?, offset: self.offset() };
+        found.traits.position = found.traits.position.map(|at| at.wrapping_sub(moved));
+        let Self { gated, ready, .. } = *self;
+        *self = Self { gated, ready, ..Self::new(&found) };
         Ok(())
+    }
+
+    /// The explicit offset that the caller gave.
+    pub(crate) fn offset(&self) -> Option<u64> {
+        self.explicit.then_some(self.origin)
+    }
+
+    fn origin(&self) -> Option<u64> {
+        self.placed.then_some(self.origin)
+    }
+
+    /// The length of a regular file, when it was last asked.
+    pub(crate) fn length(&self) -> Option<u64> {
+        (self.length != NO_LENGTH).then_some(self.length)
+    }
+
+    pub(crate) fn set_length(&mut self, length: u64) {
+        self.length = length;
     }
 
     /// The explicit offset of the byte after `moved` others, where one was given.
     pub(crate) fn at(&self, moved: u64) -> Option<u64> {
-        self.offset.map(|offset| offset.saturating_add(moved))
+        self.offset().map(|offset| offset.saturating_add(moved))
     }
 
     /// Where in a regular file the byte after `moved` others lies.
     pub(crate) fn position(&self, moved: u64) -> Option<u64> {
-        self.origin.map(|origin| origin.wrapping_add(moved))
+        self.origin().map(|origin| origin.wrapping_add(moved))
     }
 
     /// `n` of the transfer's bytes had been read ahead: they lie before the descriptor's position.
     pub(crate) fn read_ahead(&mut self, n: u64) {
-        self.origin = self.origin.map(|origin| origin.wrapping_sub(n));
+        self.origin = self.origin.wrapping_sub(n);
     }
 }

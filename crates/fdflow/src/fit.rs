@@ -2,13 +2,13 @@
 
 use std::io;
 
-use crate::endpoint::Endpoint;
+use crate::endpoint::Found;
 use crate::error::Fault;
 use crate::operation::{Operation, Side};
-use crate::policy::Policy;
+use crate::transfer::Terms;
 
 /// Says why bytes cannot flow from `from` to `to`, if they cannot.
-pub(crate) fn check(from: &Endpoint, to: &Endpoint, policy: &Policy) -> Result<(), Fault> {
+pub(crate) fn check(from: &Found, to: &Found, terms: &Terms) -> Result<(), Fault> {
     fit(from, Side::Source)?;
     fit(to, Side::Sink)?;
     if !from.traits.readable {
@@ -22,7 +22,7 @@ pub(crate) fn check(from: &Endpoint, to: &Endpoint, policy: &Policy) -> Result<(
                        the offset out, or open it without O_APPEND";
         return Err(misfit(Side::Sink, message));
     }
-    if overlap(from, to, policy) {
+    if overlap(from, to, terms) {
         let message = "source and sink are the same file, and what is written would be read \
                        again: copy to another file, or give a limit and offsets that keep the \
                        two ranges apart";
@@ -34,7 +34,7 @@ pub(crate) fn check(from: &Endpoint, to: &Endpoint, policy: &Policy) -> Result<(
     Ok(())
 }
 
-fn fit(end: &Endpoint, side: Side) -> Result<(), Fault> {
+fn fit(end: &Found, side: Side) -> Result<(), Fault> {
     if let Some(why) = end.traits.kind.unfit() {
         return Err(misfit(side, &format!("the {side} {why}")));
     }
@@ -51,14 +51,14 @@ fn misfit(side: Side, message: &str) -> Fault {
 }
 
 /// Whether a byte that the transfer writes could be one that it reads.
-fn overlap(from: &Endpoint, to: &Endpoint, policy: &Policy) -> bool {
+fn overlap(from: &Found, to: &Found, terms: &Terms) -> bool {
     let same = from.traits.id.is_some() && from.traits.id == to.traits.id;
-    if !same || policy.limit == Some(0) {
+    if !same || terms.limit() == Some(0) {
         return false;
     }
-    let start = from.origin.unwrap_or(0);
-    let to_start = if to.traits.append { to.traits.length } else { to.origin }.unwrap_or(0);
-    let Some(limit) = policy.limit else { return true };
+    let start = from.origin().unwrap_or(0);
+    let to_start = if to.traits.append { to.traits.length } else { to.origin() }.unwrap_or(0);
+    let Some(limit) = terms.limit() else { return true };
     start < to_start.saturating_add(limit) && to_start < start.saturating_add(limit)
 }
 
@@ -66,18 +66,20 @@ fn overlap(from: &Endpoint, to: &Endpoint, policy: &Policy) -> bool {
 mod tests {
     use super::*;
     use crate::kind::{FileId, Kind, Traits};
+    use crate::policy::Policy;
 
-    fn file(inode: u64, origin: u64, length: u64) -> Endpoint {
+    fn file(inode: u64, origin: u64, length: u64) -> Found {
         let traits = Traits {
             id: Some(FileId { device: 1, inode }),
             length: Some(length),
+            position: Some(origin),
             ..Traits::of(Kind::File)
         };
-        Endpoint { traits, offset: None, origin: Some(origin), gated: false, ready: false }
+        Found { traits, offset: None }
     }
 
-    fn limited(limit: Option<u64>) -> Policy {
-        Policy { limit, ..Policy::default() }
+    fn limited(limit: Option<u64>) -> Terms {
+        Policy { limit, ..Policy::default() }.into()
     }
 
     #[test]

@@ -32,6 +32,7 @@ mod ends;
 mod engine;
 mod error;
 mod fanout;
+mod few;
 mod fit;
 mod kind;
 mod ledger;

@@ -11,19 +11,19 @@ use crate::kind::Kind;
 /// The slots of a pipe for a trial: those of a pipe that nobody has resized.
 pub(crate) const TRIAL_SLOTS: u64 = 16;
 /// Calls that bring this much on average make a stream.
-const TO_STREAM: u64 = 6 << 10;
+const TO_STREAM: u32 = 6 << 10;
 /// Calls that bring less than this on average end it.
-const TO_MESSAGES: u64 = 2 << 10;
+const TO_MESSAGES: u32 = 2 << 10;
 /// So many calls weigh in the average.
 const WEIGHT: u64 = 8;
 /// A trial that has not decided after so many fills is given up.
 const FILLS: u8 = 16;
 /// After a trial that found small pieces so many bytes go by before the next, twice as many after
 /// each further one.
-const PAUSE: u64 = 16 << 20;
-const LONGEST_PAUSE: u64 = 1 << 30;
+const PAUSE: u32 = 16 << 20;
+const LONGEST_PAUSE: u32 = 1 << 30;
 /// From a Unix socket splicing pays with pieces of this size.
-const LEAST_PIECE: u64 = 3 << 10;
+const LEAST_PIECE: u16 = 3 << 10;
 
 /// What a flow looks like at the moment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -38,13 +38,13 @@ enum Mood {
 pub(crate) struct Pace {
     mood: Mood,
     /// Bytes a call, averaged.
-    mean: u64,
+    mean: u32,
     /// Bytes since a trial found small pieces.
-    since: u64,
+    since: u32,
     /// So many of them are to go by before the next trial.
-    pause: u64,
+    pause: u32,
     /// The pieces with which splicing pays; 0 where it does with any.
-    least_piece: u64,
+    least_piece: u16,
 }
 
 impl Default for Pace {
@@ -61,19 +61,23 @@ impl Pace {
     }
 
     /// Whether to splice.
+    #[inline]
     pub(crate) fn splices(self) -> bool {
         self.mood != Mood::Messages
     }
 
     /// Whether to splice through a pipe of [`TRIAL_SLOTS`], and to say what came of it.
+    #[inline]
     pub(crate) fn is_trial(self) -> bool {
         matches!(self.mood, Mood::Trial { .. })
     }
 
     /// `n` bytes came in one call.
+    #[inline]
     pub(crate) fn saw(&mut self, n: u64) {
-        self.mean = (self.mean * (WEIGHT - 1) + n) / WEIGHT;
-        self.since = self.since.saturating_add(n);
+        let mean = (u64::from(self.mean) * (WEIGHT - 1) + n) / WEIGHT;
+        self.mean = u32::try_from(mean).unwrap_or(u32::MAX);
+        self.since = self.since.saturating_add(u32::try_from(n).unwrap_or(u32::MAX));
         self.mood = match self.mood {
             Mood::Messages if self.mean < TO_STREAM || self.since < self.pause => Mood::Messages,
             Mood::Messages if self.least_piece > 0 => Mood::Trial { fills: 0 },
@@ -86,7 +90,7 @@ impl Pace {
     /// A trial's fill brought `n` bytes; `full` says whether they took every slot.
     pub(crate) fn tried(&mut self, n: u64, full: bool) {
         let Mood::Trial { fills } = self.mood else { return };
-        self.mood = if n >= self.least_piece * TRIAL_SLOTS {
+        self.mood = if n >= u64::from(self.least_piece) * TRIAL_SLOTS {
             Mood::Stream
         } else if full || fills + 1 >= FILLS {
             self.since = 0;

@@ -2,12 +2,13 @@
 
 use arrayvec::ArrayVec;
 
-use crate::endpoint::Endpoint;
+use crate::endpoint::Found;
 use crate::kind::Kind;
 use crate::operation::Side;
-use crate::policy::{Policy, Sparse, Stability};
+use crate::policy::{Sparse, Stability};
 use crate::report::{Reason, Refusal};
 use crate::route::Route;
+use crate::transfer::Terms;
 
 /// A way to move bytes, as an engine knows it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -34,10 +35,13 @@ impl Way {
     }
 }
 
+/// Ways in the order of preference.
+pub(crate) type Ways = ArrayVec<Way, 4>;
+
 /// The ways to try, best first, and why better ones are not among them.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(crate) struct Plan {
-    pub(crate) ways: ArrayVec<Way, 4>,
+    pub(crate) ways: Ways,
     pub(crate) refused: ArrayVec<Refusal, 4>,
     /// Both ends are sockets: whether splicing pays depends on how large the pieces are, which
     /// only the flow itself can tell.
@@ -45,14 +49,14 @@ pub(crate) struct Plan {
 }
 
 /// Plans a transfer from `from` to `to`.
-pub(crate) fn plan(from: &Endpoint, to: &Endpoint, policy: &Policy) -> Plan {
+pub(crate) fn plan(from: &Found, to: &Found, terms: &Terms) -> Plan {
     let (source, sink) = (from.traits.kind, to.traits.kind);
     let mut plan = Plan::default();
     if let Some(side) = without_descriptor(source, sink) {
         plan.refused.push(Refusal::new(Route::Splice, Reason::NoDescriptor(side)));
     }
     for way in preferred(source, sink).iter().copied() {
-        match objection(way, source, sink, to, policy) {
+        match objection(way, source, sink, to, terms) {
             Some(reason) => plan.refused.push(Refusal::new(way.route(), reason)),
             None => plan.ways.push(way),
         }
@@ -89,17 +93,17 @@ fn without_descriptor(source: Kind, sink: Kind) -> Option<Side> {
 }
 
 /// Why `way` is out of the question, whatever the kernel says.
-fn objection(way: Way, source: Kind, sink: Kind, to: &Endpoint, policy: &Policy) -> Option<Reason> {
-    if !policy.routes.contains(way.route()) {
+fn objection(way: Way, source: Kind, sink: Kind, to: &Found, terms: &Terms) -> Option<Reason> {
+    if !terms.routes.contains(way.route()) {
         return Some(Reason::Denied);
     }
     let files = source == Kind::File && sink == Kind::File;
     let by_reference = matches!(way, Way::Sendfile | Way::Splice | Way::SpliceStaged);
-    if policy.stability == Stability::Snapshot && by_reference && sink != Kind::File {
+    if terms.stability == Stability::Snapshot && by_reference && sink != Kind::File {
         return Some(Reason::PassesReferences);
     }
     if files && way != Way::ReadWrite {
-        match policy.sparse {
+        match terms.sparse {
             Sparse::Always => return Some(Reason::ZerosUnseen),
             Sparse::Never if !by_reference => return Some(Reason::MayLeaveHoles),
             _ => {}
@@ -115,16 +119,11 @@ fn objection(way: Way, source: Kind, sink: Kind, to: &Endpoint, policy: &Policy)
 mod tests {
     use super::*;
     use crate::kind::Traits;
+    use crate::policy::Policy;
     use crate::route::Routes;
 
-    fn end(kind: Kind) -> Endpoint {
-        Endpoint {
-            traits: Traits::of(kind),
-            offset: None,
-            origin: None,
-            gated: false,
-            ready: false,
-        }
+    fn end(kind: Kind) -> Found {
+        Found { traits: Traits::of(kind), offset: None }
     }
 
     fn open() -> Policy {
@@ -132,7 +131,7 @@ mod tests {
     }
 
     fn ways(from: Kind, to: Kind, policy: &Policy) -> Vec<Way> {
-        plan(&end(from), &end(to), policy).ways.to_vec()
+        plan(&end(from), &end(to), &Terms::from(*policy)).ways.to_vec()
     }
 
     #[test]
@@ -156,7 +155,7 @@ mod tests {
 
     #[test]
     fn only_sockets_at_both_ends_are_paced() {
-        let paced = |from, to| plan(&end(from), &end(to), &open()).paced;
+        let paced = |from, to| plan(&end(from), &end(to), &open().into()).paced;
         assert!(paced(Kind::Tcp, Kind::Unix) && paced(Kind::Unix, Kind::Unix));
         assert!(!paced(Kind::Tcp, Kind::File) && !paced(Kind::Pipe, Kind::Tcp));
     }
@@ -164,7 +163,7 @@ mod tests {
     #[test]
     fn a_denied_route_is_told_and_not_taken() {
         let policy = Policy { routes: Routes::all().without(Route::Sendfile), ..open() };
-        let plan = plan(&end(Kind::File), &end(Kind::Tcp), &policy);
+        let plan = plan(&end(Kind::File), &end(Kind::Tcp), &policy.into());
         assert_eq!(plan.ways[..], [Way::SpliceStaged, Way::ReadWrite]);
         assert_eq!(plan.refused[..], [Refusal::new(Route::Sendfile, Reason::Denied)]);
     }

@@ -70,13 +70,6 @@ impl Default for Policy {
     }
 }
 
-impl Policy {
-    /// The bound of one call.
-    pub(crate) fn call(&self) -> u64 {
-        self.chunk.clamp(1, CALL_MAX) as u64
-    }
-}
-
 /// The routes that the environment variable `FDFLOW_DENY` names, read once.
 ///
 /// Names are separated by commas. Unknown names deny nothing here; a program that wants to

@@ -3,17 +3,21 @@
 use std::fmt;
 use std::time::Duration;
 
-use arrayvec::ArrayVec;
 use rustix::io::Errno;
 
+use crate::few::Few;
 use crate::operation::{Operation, Side};
 use crate::route::Route;
 use crate::sys::errno;
 
-/// Legs and refusals are kept in place: a report costs no allocation, however long the transfer.
-/// A flow that changes its route more often adds to the last leg of the same route instead.
+/// So many legs and refusals are kept, however long the transfer: a flow that changes its route
+/// more often adds to the last leg of the same route instead.
 const LEGS: usize = 8;
 const REFUSALS: usize = 12;
+/// So many of them in place. A flow between sockets that is quiet is little more than its report,
+/// and hardly any has more of them; who has pays one allocation.
+const LEGS_IN_PLACE: usize = 2;
+const REFUSALS_IN_PLACE: usize = 4;
 
 /// A stretch of a transfer that went one way.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -130,9 +134,10 @@ impl Refusal {
 /// `{"bytes", "legs": [{"route", "bytes", "holes"}], "refused": [{"route", "reason", "errno"}], "seconds"}`.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Report {
-    legs: ArrayVec<Leg, LEGS>,
-    refused: ArrayVec<Refusal, REFUSALS>,
-    pub(crate) elapsed: Duration,
+    legs: Few<Leg, LEGS_IN_PLACE, LEGS>,
+    refused: Few<Refusal, REFUSALS_IN_PLACE, REFUSALS>,
+    /// Time spent.
+    nanos: u64,
 }
 
 impl Report {
@@ -157,7 +162,12 @@ impl Report {
     /// Time spent in the transfer's runs.
     #[must_use]
     pub fn elapsed(&self) -> Duration {
-        self.elapsed
+        Duration::from_nanos(self.nanos)
+    }
+
+    pub(crate) fn add_elapsed(&mut self, time: Duration) {
+        let nanos = u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
+        self.nanos = self.nanos.saturating_add(nanos);
     }
 
     /// Bytes that went by `route`.
@@ -166,6 +176,7 @@ impl Report {
         self.legs.iter().filter(|leg| leg.route == route).map(|leg| leg.bytes).sum()
     }
 
+    #[inline]
     pub(crate) fn add(&mut self, route: Route, bytes: u64, holes: u64) {
         if bytes == 0 {
             return;
@@ -182,24 +193,23 @@ impl Report {
     }
 
     pub(crate) fn refuse(&mut self, refusal: Refusal) {
-        if self.refused.contains(&refusal) || self.refused.is_full() {
-            return;
+        if !self.refused.contains(&refusal) {
+            self.refused.push(refusal);
         }
-        self.refused.push(refusal);
     }
 }
 
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let seconds = self.elapsed.as_secs_f64();
+        let seconds = self.elapsed().as_secs_f64();
         write!(f, "{} bytes in {seconds:.3} s", self.bytes())?;
-        for leg in &self.legs {
+        for leg in &*self.legs {
             write!(f, "\n  {:<15} {} bytes", leg.route, leg.bytes)?;
             if leg.holes > 0 {
                 write!(f, ", {} of them holes", leg.holes)?;
             }
         }
-        for refusal in &self.refused {
+        for refusal in &*self.refused {
             write!(f, "\n  not {}: {}", refusal.route, refusal.reason)?;
         }
         Ok(())
@@ -238,7 +248,7 @@ mod json {
             map.serialize_field("bytes", &self.bytes())?;
             map.serialize_field("legs", self.legs())?;
             map.serialize_field("refused", self.refused())?;
-            map.serialize_field("seconds", &self.elapsed.as_secs_f64())?;
+            map.serialize_field("seconds", &self.elapsed().as_secs_f64())?;
             map.end()
         }
     }
@@ -270,13 +280,38 @@ mod tests {
     }
 
     #[test]
+    fn those_beyond_the_place_for_a_few_keep_their_order_and_are_bounded() {
+        let refusal = |n| {
+            let errno = Errno::from_raw_os_error(1 + n);
+            Refusal::new(Route::Splice, Reason::Errno { operation: Operation::Splice, errno })
+        };
+        let (mut report, many) = (Report::default(), (0..20).map(refusal).collect::<Vec<_>>());
+        for (i, refusal) in many.iter().enumerate() {
+            let before = report.clone();
+            report.refuse(*refusal);
+            assert_eq!(report.refused(), &many[..(i + 1).min(REFUSALS)]);
+            assert_eq!(report == before, i >= REFUSALS);
+        }
+        report.add(Route::Sendfile, 3, 0);
+        report.add(Route::Splice, 2, 0);
+        report.add(Route::ReadWrite, 1, 0);
+        let bytes: Vec<u64> = report.legs().iter().map(|leg| leg.bytes).collect();
+        assert_eq!(bytes, [3, 2, 1]);
+    }
+
+    #[test]
+    fn one_that_is_kept_by_each_of_many_quiet_flows_is_small() {
+        assert!(size_of::<Report>() <= 104, "{}", size_of::<Report>());
+    }
+
+    #[test]
     fn it_reads_well() {
         let mut report = Report::default();
         let errno = Errno::XDEV;
         let reason = Reason::Errno { operation: Operation::CopyFileRange, errno };
         report.refuse(Refusal::new(Route::CopyFileRange, reason));
         report.add(Route::ReadWrite, 4096, 1024);
-        report.elapsed = Duration::from_millis(1500);
+        report.add_elapsed(Duration::from_millis(1500));
         assert_eq!(
             report.to_string(),
             "4096 bytes in 1.500 s\n  read_write      4096 bytes, 1024 of them holes\n  \

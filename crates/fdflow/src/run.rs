@@ -34,7 +34,7 @@ impl<S: Source, D: Sink, K: Kernel> Transfer<S, D, K> {
         let _guard = sigpipe::Guard::new();
         self.begin_run();
         let ended = self.drive(began);
-        self.report.elapsed += began.elapsed();
+        self.report.add_elapsed(began.elapsed());
         match ended {
             Ok(()) => Ok(self.report.clone()),
             Err(fault) => Err(self.failed(fault)),
@@ -44,14 +44,14 @@ impl<S: Source, D: Sink, K: Kernel> Transfer<S, D, K> {
     fn drive(&mut self, began: Instant) -> Result<(), Fault> {
         let mut latest = began;
         loop {
-            if self.cancel.as_ref().is_some_and(Cancel::answer) {
+            if self.cancel().is_some_and(Cancel::answer) {
                 return Err(Fault::plain(Operation::Wait, io::Error::other(Cancelled)));
             }
             match self.advance_once()? {
                 Step::Finished => return Ok(()),
                 Step::Wait(side) => self.wait(side, latest)?,
                 Step::Moved(n) => {
-                    if self.policy.idle_timeout.is_some() {
+                    if self.idle().is_some() {
                         latest = Instant::now();
                     }
                     self.tell(n);
@@ -65,21 +65,21 @@ impl<S: Source, D: Sink, K: Kernel> Transfer<S, D, K> {
             return;
         }
         let progress = self.progress();
-        if let Some(observer) = &mut self.observer {
+        if let Some(observer) = self.rare.as_mut().and_then(|rare| rare.observer.as_mut()) {
             observer(progress);
         }
     }
 
     /// Waits for an end, a cancel or the idle timeout, counted from `latest`.
     fn wait(&mut self, side: Side, latest: Instant) -> Result<(), Fault> {
-        let timeout = match self.policy.idle_timeout {
+        let timeout = match self.idle() {
             None => None,
             Some(idle) => match idle.checked_sub(latest.elapsed()) {
                 Some(left) if !left.is_zero() => Some(left),
                 _ => return Err(timed_out(side, idle)),
             },
         };
-        let bell = self.cancel.as_ref().map(Cancel::interest);
+        let bell = self.cancel().map(Cancel::interest);
         if self.fruitless() > PATIENCE {
             self.pause(bell, timeout).map_err(|errno| Fault::new(Operation::Wait, side, errno))?;
         }
@@ -91,7 +91,7 @@ impl<S: Source, D: Sink, K: Kernel> Transfer<S, D, K> {
         let ready = uninterrupted(|| self.kernel.poll(&interests, timeout));
         drop(interests);
         let ready = ready.map_err(|errno| Fault::new(Operation::Wait, side, errno))?;
-        if let (0, Some(idle)) = (ready, self.policy.idle_timeout) {
+        if let (0, Some(idle)) = (ready, self.idle()) {
             // Now, while it is known which end was waited for: the next step may name the other.
             return Err(timed_out(side, idle));
         }

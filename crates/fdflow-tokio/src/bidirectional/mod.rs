@@ -10,15 +10,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use fdflow::{Report, Routes};
-use tokio::time::Instant;
 
 use crate::counters::Counters;
 use crate::end::{AsyncSink, AsyncSource};
-use crate::timer::Timer;
-use drive::Failure;
-use error::Inner;
+use drive::Duplex;
 pub use error::{BidirectionalError, Both, Direction, End};
-use lane::Lane;
 
 /// Moves everything from `a` to `b` and from `b` to `a`, until both directions have ended.
 ///
@@ -40,11 +36,15 @@ where
     A: AsyncSource + AsyncSink + ?Sized,
     B: AsyncSource + AsyncSink + ?Sized,
 {
-    let mut flow = Bidirectional::new(&*a, &*b);
-    match flow.run().await {
+    let mut duplex = Duplex::new(&*a, &*b);
+    duplex.begin();
+    let ended = poll_fn(|cx| duplex.poll_run(cx)).await;
+    match duplex.ended(ended) {
         Ok(reports) => Ok(reports),
         Err(mut error) => {
-            error.inner.undelivered = flow.into_parts().undelivered;
+            let Duplex { a_to_b, b_to_a, .. } = duplex;
+            let (a_to_b, b_to_a) = (a_to_b.flow.take_apart().0, b_to_a.flow.take_apart().0);
+            error.inner.undelivered = Both { a_to_b, b_to_a };
             Err(error)
         }
     }
@@ -86,19 +86,7 @@ where
 /// # }
 /// ```
 pub struct Bidirectional<A, B> {
-    a: Arc<A>,
-    b: Arc<B>,
-    a_to_b: Lane<A, B>,
-    b_to_a: Lane<B, A>,
-    idle: Option<Duration>,
-    half_closed: Option<Duration>,
-    lifetime: Option<Duration>,
-    pass_resets: bool,
-    /// For the quiet, for the lifetime, for the last delivery and for looks at it.
-    timers: (Timer, Timer, Timer, Timer),
-    began: Instant,
-    lifetime_from: Option<Instant>,
-    failure: Option<Failure>,
+    duplex: Duplex<Arc<A>, Arc<B>>,
 }
 
 /// Two directions taken apart.
@@ -118,9 +106,9 @@ pub struct BidirectionalParts<A, B> {
 impl<A, B> fmt::Debug for Bidirectional<A, B> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Bidirectional")
-            .field("a_to_b", &self.a_to_b.flow.core)
-            .field("b_to_a", &self.b_to_a.flow.core)
-            .field("failure", &self.failure)
+            .field("a_to_b", &self.duplex.a_to_b.flow.core)
+            .field("b_to_a", &self.duplex.b_to_a.flow.core)
+            .field("failure", &self.duplex.failure)
             .finish_non_exhaustive()
     }
 }
@@ -132,41 +120,27 @@ where
 {
     /// Both directions between `a` and `b`. Makes no system call.
     pub fn new(a: A, b: B) -> Self {
-        let (a, b) = (Arc::new(a), Arc::new(b));
-        Self {
-            a_to_b: Lane::new(Arc::clone(&a), Arc::clone(&b)),
-            b_to_a: Lane::new(Arc::clone(&b), Arc::clone(&a)),
-            a,
-            b,
-            idle: None,
-            half_closed: None,
-            lifetime: None,
-            pass_resets: true,
-            timers: Default::default(),
-            began: Instant::now(),
-            lifetime_from: None,
-            failure: None,
-        }
+        Self { duplex: Duplex::new(Arc::new(a), Arc::new(b)) }
     }
 
     /// Fail after so long without a byte in either direction, by whatever route they go.
     #[must_use]
     pub fn idle_timeout(mut self, timeout: Duration) -> Self {
-        self.idle = Some(timeout);
+        self.duplex.options().idle = Some(timeout);
         self
     }
 
     /// As the idle timeout, and instead of it, once one direction has ended.
     #[must_use]
     pub fn half_closed_timeout(mut self, timeout: Duration) -> Self {
-        self.half_closed = Some(timeout);
+        self.duplex.options().half_closed = Some(timeout);
         self
     }
 
     /// Fail so long after the first run began, whatever moves.
     #[must_use]
     pub fn lifetime(mut self, lifetime: Duration) -> Self {
-        self.lifetime = Some(lifetime);
+        self.duplex.options().lifetime = Some(lifetime);
         self
     }
 
@@ -174,8 +148,8 @@ where
     #[must_use]
     pub fn rate(mut self, direction: Direction, bytes_per_second: u64) -> Self {
         match direction {
-            Direction::AToB => self.a_to_b.flow.rate = Some(bytes_per_second),
-            Direction::BToA => self.b_to_a.flow.rate = Some(bytes_per_second),
+            Direction::AToB => self.duplex.a_to_b.flow.rare().rate = Some(bytes_per_second),
+            Direction::BToA => self.duplex.b_to_a.flow.rare().rate = Some(bytes_per_second),
         }
         self
     }
@@ -184,8 +158,8 @@ where
     #[must_use]
     pub fn prefix(mut self, direction: Direction, bytes: Vec<u8>) -> Self {
         match direction {
-            Direction::AToB => self.a_to_b.flow.prefix(bytes),
-            Direction::BToA => self.b_to_a.flow.prefix(bytes),
+            Direction::AToB => self.duplex.a_to_b.flow.prefix(bytes),
+            Direction::BToA => self.duplex.b_to_a.flow.prefix(bytes),
         }
         self
     }
@@ -193,8 +167,8 @@ where
     /// Only these routes, whatever `FDFLOW_DENY` says.
     #[must_use]
     pub fn routes(mut self, routes: Routes) -> Self {
-        self.a_to_b.flow.core = self.a_to_b.flow.core.routes(routes);
-        self.b_to_a.flow.core = self.b_to_a.flow.core.routes(routes);
+        self.duplex.a_to_b.flow.core = self.duplex.a_to_b.flow.core.routes(routes);
+        self.duplex.b_to_a.flow.core = self.duplex.b_to_a.flow.core.routes(routes);
         self
     }
 
@@ -202,7 +176,7 @@ where
     /// given. It does unless this says no; then the ends are left as they are.
     #[must_use]
     pub fn pass_resets(mut self, pass: bool) -> Self {
-        self.pass_resets = pass;
+        self.duplex.options().keep_resets = !pass;
         self
     }
 
@@ -210,15 +184,15 @@ where
     #[must_use]
     pub fn counters(&self, direction: Direction) -> Counters {
         match direction {
-            Direction::AToB => self.a_to_b.flow.counters.clone(),
-            Direction::BToA => self.b_to_a.flow.counters.clone(),
+            Direction::AToB => self.duplex.a_to_b.flow.counters(),
+            Direction::BToA => self.duplex.b_to_a.flow.counters(),
         }
     }
 
     /// What both directions have done so far.
     #[must_use]
     pub fn reports(&self) -> Both<Report> {
-        Both { a_to_b: self.a_to_b.report(), b_to_a: self.b_to_a.report() }
+        self.duplex.reports()
     }
 
     /// Moves bytes until both directions have ended.
@@ -232,25 +206,17 @@ where
     /// The first error of either direction, or a timeout. Bytes that were taken and not given are
     /// kept ([`into_parts`](Self::into_parts)).
     pub async fn run(&mut self) -> Result<Both<Report>, BidirectionalError> {
-        self.begin();
-        let ended = poll_fn(|cx| self.poll_run(cx)).await;
-        let elapsed = self.began.elapsed();
-        self.a_to_b.flow.core.add_elapsed(elapsed);
-        self.b_to_a.flow.core.add_elapsed(elapsed);
-        let reports = self.reports();
-        let Err(Failure { direction, error, .. }) = ended else { return Ok(reports) };
-        let undelivered = Both::default();
-        Err(BidirectionalError {
-            inner: Box::new(Inner { direction, error, reports, undelivered }),
-        })
+        self.duplex.begin();
+        let ended = poll_fn(|cx| self.duplex.poll_run(cx)).await;
+        self.duplex.ended(ended)
     }
 
     /// Gives the ends back, with what was taken and not given.
     #[must_use]
     pub fn into_parts(self) -> BidirectionalParts<A, B> {
-        let Self { a, b, a_to_b, b_to_a, .. } = self;
-        let (_, _, first, first_report) = a_to_b.flow.take_apart();
-        let (_, _, second, second_report) = b_to_a.flow.take_apart();
+        let Duplex { a, b, a_to_b, b_to_a, .. } = self.duplex;
+        let (first, first_report) = a_to_b.flow.take_apart();
+        let (second, second_report) = b_to_a.flow.take_apart();
         let alone = "the two flows were the only other holders, and they are gone";
         BidirectionalParts {
             a: Arc::into_inner(a).expect(alone),

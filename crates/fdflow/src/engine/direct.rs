@@ -54,7 +54,7 @@ pub(crate) fn copy_file_range<K: Kernel>(
             None => left,
         },
     };
-    one_call(ends, operation, n.min(ends.policy.call()), |ends, n| {
+    one_call(ends, operation, n.min(ends.terms.call()), |ends, n| {
         let (from, to) = (ends.source_end()?, ends.sink_end()?);
         Some(ends.kernel.copy_file_range(from, to, n))
     })
@@ -64,7 +64,7 @@ pub(crate) fn copy_file_range<K: Kernel>(
 /// last segment back as a cork does.
 pub(crate) fn sendfile<K: Kernel>(ends: &mut Ends<'_, K>, want: u64) -> Step {
     let operation = Operation::Sendfile;
-    let n = ends.left().map_or(want, |left| left.min(want)).min(ends.policy.call());
+    let n = ends.left().map_or(want, |left| left.min(want)).min(ends.terms.call());
     if n == 0 {
         return Ok(Progress::Ended { operation, asked: false });
     }
@@ -79,15 +79,15 @@ pub(crate) fn sendfile<K: Kernel>(ends: &mut Ends<'_, K>, want: u64) -> Step {
 /// One bounded `splice` where an end is a pipe.
 pub(crate) fn splice<K: Kernel>(ends: &mut Ends<'_, K>, want: u64) -> Step {
     let operation = Operation::Splice;
-    let n = ends.left().map_or(want, |left| left.min(want)).min(ends.policy.call());
+    let n = ends.left().map_or(want, |left| left.min(want)).min(ends.terms.call());
     if n == 0 {
         return Ok(Progress::Ended { operation, asked: false });
     }
     // A pipe is told not to block by the call's own flag.
-    if ends.from.traits.kind != Kind::Pipe {
+    if ends.from.kind != Kind::Pipe {
         ends.gate(Side::Source)?;
     }
-    if ends.to.traits.kind != Kind::Pipe {
+    if ends.to.kind != Kind::Pipe {
         ends.gate(Side::Sink)?;
     }
     let n = ends.room(n)?;
@@ -115,7 +115,7 @@ fn one_call<K: Kernel>(
     let moved = match answer {
         Ok(moved) => moved as u64,
         Err(Stop::Call { operation, errno, .. }) => {
-            let side = blame(operation, errno, ends.from.traits.kind, ends.to.traits.kind);
+            let side = blame(operation, errno, ends.from.kind, ends.to.kind);
             return Err(Stop::Call { operation, side, errno });
         }
         Err(stop) => return Err(stop),
@@ -134,7 +134,7 @@ fn unready<K: Kernel>(ends: &Ends<'_, K>) -> Side {
     };
     let both = [Interest { fd: source, readable: true }, Interest { fd: sink, readable: false }];
     let ready = ends.kernel.poll(&both, Some(std::time::Duration::ZERO)).unwrap_or(0);
-    let waits = ends.to.traits.kind.waits();
+    let waits = ends.to.kind.waits();
     if ready & 1 != 0 && ready & 2 == 0 && waits { Side::Sink } else { Side::Source }
 }
 

@@ -33,10 +33,10 @@ pub(crate) struct Extents {
 impl Extents {
     /// What lies next, at most `n` bytes of it.
     pub(crate) fn part<K: Kernel>(&mut self, ends: &Ends<'_, K>, n: u64) -> Part {
-        let wanted = ends.policy.sparse == Sparse::Auto
-            && ends.from.traits.holes
-            && ends.to.traits.kind == Kind::File
-            && !ends.to.traits.append;
+        let wanted = ends.terms.sparse == Sparse::Auto
+            && ends.from.holes
+            && ends.to.kind == Kind::File
+            && !ends.to.append;
         let at = ends.from.position(ends.ledger.taken());
         let (true, false, Some(at)) = (wanted, self.off, at) else { return Part::Data(n) };
         if at < self.data_end {
@@ -50,7 +50,7 @@ impl Extents {
 
     fn look<K: Kernel>(&mut self, ends: &Ends<'_, K>, at: u64, n: u64) -> Option<Part> {
         let fd = ends.source.descriptor()?;
-        if ends.from.offset.is_some() && self.private.is_none() {
+        if ends.from.offset().is_some() && self.private.is_none() {
             self.private = Some(ends.kernel.reopen(fd).ok()?);
         }
         let fd = self.private.as_ref().map_or(fd, AsFd::as_fd);

@@ -15,11 +15,11 @@ use crate::error::Fault;
 use crate::kind::Kind;
 use crate::ledger::{Imbalance, Ledger};
 use crate::operation::{Operation, Side};
-use crate::policy::Policy;
 use crate::report::Reason;
 use crate::source::{Sink, Source};
 use crate::sys::errno::uninterrupted;
 use crate::sys::{self, End, Kernel};
+use crate::transfer::Terms;
 
 /// What one step moved.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -50,7 +50,7 @@ pub(crate) type Step = Result<Progress, Stop>;
 /// The two ends and the ledger, as engines see them.
 pub(crate) struct Ends<'a, K> {
     pub(crate) kernel: &'a K,
-    pub(crate) policy: &'a Policy,
+    pub(crate) terms: &'a Terms,
     pub(crate) source: &'a mut dyn Source,
     pub(crate) sink: &'a mut dyn Sink,
     pub(crate) from: &'a mut Endpoint,
@@ -62,14 +62,14 @@ impl<K: Kernel> Ends<'_, K> {
     /// The source's end of the next call; `None` without a descriptor.
     pub(crate) fn source_end(&self) -> Option<End<'_>> {
         let fd = self.source.descriptor()?;
-        let (kind, at) = (self.from.traits.kind, self.from.at(self.ledger.taken()));
+        let (kind, at) = (self.from.kind, self.from.at(self.ledger.taken()));
         Some(End { fd, kind, at, nowait: self.from.gated })
     }
 
     /// The sink's end of the next call; `None` without a descriptor.
     pub(crate) fn sink_end(&self) -> Option<End<'_>> {
         let fd = self.sink.descriptor()?;
-        let (kind, at) = (self.to.traits.kind, self.to.at(self.ledger.given()));
+        let (kind, at) = (self.to.kind, self.to.at(self.ledger.given()));
         Some(End { fd, kind, at, nowait: self.to.gated })
     }
 
@@ -77,18 +77,18 @@ impl<K: Kernel> Ends<'_, K> {
     /// last asked; `None` where that cannot be told.
     pub(crate) fn left(&self) -> Option<u64> {
         let at = self.from.position(self.ledger.taken())?;
-        Some(self.from.traits.length?.saturating_sub(at))
+        Some(self.from.length()?.saturating_sub(at))
     }
 
     /// Asks a regular file for its length again: whether it covers what has been taken.
     pub(crate) fn has_grown(&mut self) -> Result<bool, Stop> {
         let at = self.from.position(self.ledger.taken());
         let (Some(fd), Some(at)) = (self.source.descriptor(), at) else { return Ok(false) };
-        if self.from.traits.length.is_none() {
+        if self.from.length().is_none() {
             return Ok(false);
         }
         let length = self.kernel.length(fd).map_err(call_failed(Operation::Probe, Side::Source))?;
-        self.from.traits.length = Some(length);
+        self.from.set_length(length);
         Ok(at <= length)
     }
 
@@ -105,7 +105,7 @@ impl<K: Kernel> Ends<'_, K> {
     /// How many of `n` bytes the sink takes without blocking, where that matters; the sink's
     /// readiness is used up.
     pub(crate) fn room(&mut self, n: u64) -> Result<u64, Stop> {
-        if !self.to.gated || self.to.traits.kind == Kind::Pipe {
+        if !self.to.gated || self.to.kind == Kind::Pipe {
             return Ok(n);
         }
         self.to.ready = false;
@@ -128,12 +128,12 @@ impl<K: Kernel> Ends<'_, K> {
             (Some(at), Some(fd)) => kernel.set_position(fd, at),
             _ => Ok(()),
         };
-        if self.from.offset.is_none() {
+        if self.from.offset().is_none() {
             let at = self.from.position(self.ledger.taken());
             seek(at, self.source.descriptor(), self.kernel)
                 .map_err(call_failed(Operation::Seek, Side::Source))?;
         }
-        if self.to.offset.is_none() {
+        if self.to.offset().is_none() {
             let at = self.to.position(self.ledger.given());
             seek(at, self.sink.descriptor(), self.kernel)
                 .map_err(call_failed(Operation::Seek, Side::Sink))?;

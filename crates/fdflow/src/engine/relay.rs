@@ -34,7 +34,7 @@ pub(crate) fn fill_buffer<K: Kernel>(
         Err(step) => return step,
     };
     let space = stage.buffer.space(size);
-    let most = space.len().min(count(want.min(ends.policy.call())));
+    let most = space.len().min(count(want.min(ends.terms.call())));
     let read = read(ends, &mut space[..most])?;
     if read == 0 {
         return Ok(Progress::Ended { operation: Operation::Read, asked: true });
@@ -60,7 +60,7 @@ pub(crate) fn read<K: Kernel>(ends: &mut Ends<'_, K>, space: &mut [u8]) -> Resul
     if ends.source.descriptor().is_none() {
         return user(Operation::Read, Side::Source, || ends.source.read_user(space));
     }
-    if !ends.from.traits.kind.is_stream() {
+    if !ends.from.kind.is_stream() {
         ends.gate(Side::Source)?;
     }
     let read = call(Operation::Read, Some(Side::Source), Side::Source, || {
@@ -98,14 +98,14 @@ pub(crate) fn fill_pipe<K: Kernel>(
     }
     let Some(pipe) = &mut stage.pipe else { return Err(lost()) };
     // A narrow pipe is asked for more than its capacity: its slots may hold more than a page.
-    let n = want.min(pipe.capacity().max(WIDE) as u64).min(ends.policy.call());
+    let n = want.min(pipe.capacity().max(WIDE) as u64).min(ends.terms.call());
     let moved = {
         let (Some(from), Some(mut to)) = (ends.source_end(), pipe.writer()) else {
             return Err(Stop::Refused(Reason::NoDescriptor(Side::Source)));
         };
         // The pipe is empty and ours alone: there is nothing in it to wait for. Where the source
         // may block, so may the call, as a hand-written loop's does.
-        to.nowait = from.nowait || ends.from.traits.nonblocking;
+        to.nowait = from.nowait || ends.from.nonblocking;
         call(operation, Some(Side::Source), Side::Source, || ends.kernel.splice(from, to, count(n)))
     };
     ends.from.ready = matches!(moved, Ok(0));
@@ -123,7 +123,7 @@ pub(crate) fn fill_pipe<K: Kernel>(
 pub(crate) fn drain_pipe<K: Kernel>(ends: &mut Ends<'_, K>, pipe: &mut PipeStage) -> Step {
     let operation = Operation::Splice;
     ends.gate(Side::Sink)?;
-    let n = ends.room(pipe.len())?.min(ends.policy.call());
+    let n = ends.room(pipe.len())?.min(ends.terms.call());
     let moved = {
         let (Some(from), Some(to)) = (pipe.reader(), ends.sink_end()) else {
             return Err(Stop::Refused(Reason::NoDescriptor(Side::Sink)));
@@ -187,11 +187,11 @@ pub(crate) fn drain_buffer<K: Kernel>(ends: &mut Ends<'_, K>, stage: &mut Stage)
 
 fn write<K: Kernel>(ends: &mut Ends<'_, K>, bytes: &[u8]) -> Result<usize, Stop> {
     let (operation, side) = (Operation::Write, Side::Sink);
-    let bytes = &bytes[..bytes.len().min(count(ends.policy.call()))];
+    let bytes = &bytes[..bytes.len().min(count(ends.terms.call()))];
     let written = if ends.sink.descriptor().is_none() {
         user(operation, side, || ends.sink.write_user(bytes))?
     } else {
-        if !ends.to.traits.kind.is_stream() {
+        if !ends.to.kind.is_stream() {
             ends.gate(side)?;
         }
         let written = call(operation, Some(side), side, || {
@@ -231,9 +231,7 @@ fn user(
 }
 
 fn looks_for_zeros<K: Kernel>(ends: &Ends<'_, K>) -> bool {
-    ends.policy.sparse == Sparse::Always
-        && ends.to.traits.kind == Kind::File
-        && !ends.to.traits.append
+    ends.terms.sparse == Sparse::Always && ends.to.kind == Kind::File && !ends.to.append
 }
 
 /// How many whole blocks of zeros `bytes` begins with.

@@ -12,20 +12,23 @@ thread_local! {
 #[derive(Debug, Default)]
 pub(crate) struct Buffer {
     memory: Box<[u8]>,
-    start: usize,
-    end: usize,
+    // No buffer is as large as 4 GiB.
+    start: u32,
+    end: u32,
 }
 
 impl Buffer {
     /// The bytes that wait to be given.
+    #[inline]
     pub(crate) fn bytes(&self) -> &[u8] {
-        &self.memory[self.start..self.end]
+        &self.memory[self.start as usize..self.end as usize]
     }
 
     /// The space to fill, at least `size` bytes; nothing while there are bytes left in it.
     ///
     /// The memory is zeroed once, when it is got, by the allocator; most of the time the kernel
     /// hands out zero pages and nothing is written.
+    #[inline]
     pub(crate) fn space(&mut self, size: usize) -> &mut [u8] {
         if self.start < self.end {
             return &mut [];
@@ -42,6 +45,7 @@ impl Buffer {
     }
 
     /// Leaves the memory to the next buffer on this thread, if no bytes wait in it.
+    #[inline]
     pub(crate) fn rest(&mut self) {
         if self.start < self.end || self.memory.is_empty() {
             return;
@@ -56,14 +60,20 @@ impl Buffer {
     }
 
     /// The first `n` bytes of the space have been filled.
+    #[inline]
     pub(crate) fn filled(&mut self, n: usize) {
-        self.end = n.min(self.memory.len());
+        self.end = saturated(n.min(self.memory.len()));
     }
 
     /// The first `n` of the waiting bytes have been given.
+    #[inline]
     pub(crate) fn consume(&mut self, n: usize) {
-        self.start = (self.start + n).min(self.end);
+        self.start = self.start.saturating_add(saturated(n)).min(self.end);
     }
+}
+
+fn saturated(n: usize) -> u32 {
+    u32::try_from(n).unwrap_or(u32::MAX)
 }
 
 #[cfg(test)]

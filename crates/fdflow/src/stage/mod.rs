@@ -21,6 +21,7 @@ pub(crate) struct Stage {
 }
 
 impl Stage {
+    #[inline]
     pub(crate) fn in_pipe(&self) -> u64 {
         self.pipe.as_ref().map_or(0, PipeStage::len)
     }
@@ -36,12 +37,14 @@ impl Stage {
     }
 
     /// Gives up what is empty.
+    #[inline]
     pub(crate) fn rest(&mut self) {
         self.detach_pipe();
         self.buffer.rest();
     }
 
     /// Gives an empty pipe back to the pool.
+    #[inline]
     pub(crate) fn detach_pipe(&mut self) {
         if self.in_pipe() == 0 {
             self.pipe = None;

@@ -1,6 +1,6 @@
 //! A stage in the kernel: a private pipe.
 
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::time::Duration;
 
 use super::pool;
@@ -19,39 +19,43 @@ pub(crate) const NARROW: usize = 64 << 10;
 /// can never reach another transfer.
 #[derive(Debug)]
 pub(crate) struct PipeStage {
-    pipe: Option<NewPipe>,
-    len: u64,
-    asked: usize,
+    ends: Option<(OwnedFd, OwnedFd)>,
+    reusable: bool,
+    // No pipe is larger than 2 GiB.
+    capacity: u32,
+    len: u32,
+    asked: u32,
 }
 
 impl PipeStage {
     /// A pipe of about `capacity` bytes.
     pub(crate) fn open<K: Kernel>(kernel: &K, capacity: usize) -> Result<Self> {
-        let pipe = kernel.pipe(capacity)?;
-        Ok(Self { pipe: Some(pipe), len: 0, asked: capacity })
+        let NewPipe { reader, writer, capacity: got, reusable } = kernel.pipe(capacity)?;
+        let (asked, got) = (saturated(capacity as u64), saturated(got as u64));
+        Ok(Self { ends: Some((reader, writer)), reusable, capacity: got, len: 0, asked })
     }
 
     /// The capacity that was asked for; what was got may be less.
     pub(crate) fn asked(&self) -> usize {
-        self.asked
+        self.asked as usize
     }
 
     pub(crate) fn len(&self) -> u64 {
-        self.len
+        self.len.into()
     }
 
     pub(crate) fn capacity(&self) -> usize {
-        self.pipe.as_ref().map_or(0, |pipe| pipe.capacity)
+        self.capacity as usize
     }
 
     /// The end to splice into.
     pub(crate) fn writer(&self) -> Option<End<'_>> {
-        self.pipe.as_ref().map(|pipe| end(&pipe.writer))
+        self.ends.as_ref().map(|(_, writer)| end(writer))
     }
 
     /// The end to splice out of.
     pub(crate) fn reader(&self) -> Option<End<'_>> {
-        self.pipe.as_ref().map(|pipe| end(&pipe.reader))
+        self.ends.as_ref().map(|(reader, _)| end(reader))
     }
 
     /// Whether no slot is free.
@@ -62,11 +66,11 @@ impl PipeStage {
     }
 
     pub(crate) fn filled(&mut self, n: u64) {
-        self.len += n;
+        self.len = self.len.saturating_add(saturated(n));
     }
 
     pub(crate) fn drained(&mut self, n: u64) {
-        self.len = self.len.saturating_sub(n);
+        self.len = self.len.saturating_sub(saturated(n));
     }
 
     /// Appends what the pipe holds to `bytes` and forgets the pipe.
@@ -76,7 +80,7 @@ impl PipeStage {
             && let Some(reader) = self.reader()
         {
             // The bytes are there and nobody else knows the pipe: it can only run dry.
-            let wanted = block.len().min(usize::try_from(self.len).unwrap_or(usize::MAX));
+            let wanted = block.len().min(self.len as usize);
             match uninterrupted(|| kernel.read(reader, &mut block[..wanted])) {
                 Ok(n @ 1..) => {
                     bytes.extend_from_slice(&block[..n]);
@@ -88,6 +92,10 @@ impl PipeStage {
     }
 }
 
+fn saturated(n: u64) -> u32 {
+    u32::try_from(n).unwrap_or(u32::MAX)
+}
+
 fn end(fd: &impl AsFd) -> End<'_> {
     End { fd: fd.as_fd(), kind: Kind::Pipe, at: None, nowait: true }
 }
@@ -95,10 +103,11 @@ fn end(fd: &impl AsFd) -> End<'_> {
 impl Drop for PipeStage {
     fn drop(&mut self) {
         if self.len == 0
-            && let Some(pipe) = self.pipe.take()
-            && pipe.reusable
+            && self.reusable
+            && let Some((reader, writer)) = self.ends.take()
         {
-            pool::give(pipe);
+            let capacity = self.capacity as usize;
+            pool::give(NewPipe { reader, writer, capacity, reusable: true });
         }
     }
 }

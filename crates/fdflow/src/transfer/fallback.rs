@@ -2,6 +2,7 @@
 
 use std::io;
 
+use super::join::Course;
 use super::{Step, Transfer};
 use crate::engine::{self, Progress, Stop, relay};
 use crate::error::Fault;
@@ -14,7 +15,7 @@ use crate::sys::errno::{Verdict, verdict};
 
 /// So many waits without a byte between them and a one-call splice is given up: both ends are
 /// ready and it would block all the same.
-const FRUITLESS_WAITS: u32 = 32;
+const FRUITLESS_WAITS: u8 = 32;
 /// What is read to find out whether the source has ended.
 const RULING_READ: usize = 1024;
 
@@ -43,7 +44,7 @@ impl<S: Source, D: Sink, K: Kernel> Transfer<S, D, K> {
     /// `way`'s call has moved `n` bytes. Bytes that were staged before the present leg, and holes,
     /// say nothing about its call.
     pub(super) fn worn(&mut self, way: Way, n: u64) {
-        let present = self.joint.as_ref().and_then(|joint| joint.plan.ways.first());
+        let present = self.ends.joint().and_then(|joint| joint.ways.first());
         self.fresh &= n == 0 || present != Some(&way);
     }
 
@@ -52,11 +53,12 @@ impl<S: Source, D: Sink, K: Kernel> Transfer<S, D, K> {
         if !self.is_paced() {
             return;
         }
-        if way == Way::SpliceStaged && self.pace.is_trial() {
+        let Course::Pace(pace) = &mut self.course else { return };
+        if way == Way::SpliceStaged && pace.is_trial() {
             let full = self.stage.pipe.as_ref().is_some_and(|pipe| pipe.is_full(&self.kernel));
-            self.pace.tried(n, full);
+            pace.tried(n, full);
         }
-        self.pace.saw(n);
+        pace.saw(n);
     }
 
     pub(super) fn finished(&mut self) -> Step {
@@ -75,7 +77,7 @@ impl<S: Source, D: Sink, K: Kernel> Transfer<S, D, K> {
         let want = usize::try_from(self.left_to_take()).unwrap_or(usize::MAX);
         let size = self.buffer_size();
         let mut block = [0; RULING_READ];
-        let call = usize::try_from(self.policy.call()).unwrap_or(usize::MAX);
+        let call = usize::try_from(self.terms.call()).unwrap_or(usize::MAX);
         let most = block.len().min(want).min(call);
         let ruling = self.lend(|ends, stage, _| {
             let n = relay::read(ends, &mut block[..most])?;
@@ -137,9 +139,9 @@ impl<S: Source, D: Sink, K: Kernel> Transfer<S, D, K> {
     pub(super) fn refuse(&mut self, way: Way, reason: Reason) {
         self.report.refuse(Refusal::new(way.route(), reason));
         self.fresh = true;
-        if let Some(joint) = &mut self.joint {
-            joint.plan.ways.retain(|other| *other != way);
-            joint.plan.paced &= way != Way::SpliceStaged;
+        if let Some(joint) = self.ends.joint_mut() {
+            joint.ways.retain(|other| *other != way);
+            joint.paced &= way != Way::SpliceStaged;
         }
     }
 

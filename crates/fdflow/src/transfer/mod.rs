@@ -8,6 +8,7 @@ mod builder;
 mod fallback;
 mod join;
 mod stepping;
+mod terms;
 
 use std::fmt;
 use std::io;
@@ -18,7 +19,6 @@ use crate::engine::extents::Extents;
 use crate::error::{Fault, TransferError};
 use crate::ledger::Ledger;
 use crate::operation::{Operation, Side};
-use crate::pace::Pace;
 use crate::plan::Way;
 use crate::policy::Policy;
 use crate::progress::{Observer, Progress};
@@ -27,7 +27,8 @@ use crate::route::Route;
 use crate::source::{Sink, Source};
 use crate::stage::Stage;
 use crate::sys::{Kernel, System};
-use join::Joint;
+use join::{Course, Ends};
+pub(crate) use terms::Terms;
 
 /// Moves bytes from a source to a sink by the best route, and can be stopped and gone on with.
 ///
@@ -59,28 +60,33 @@ pub struct Transfer<S, D, K = System> {
     pub(crate) kernel: K,
     pub(crate) source: S,
     pub(crate) sink: D,
-    pub(crate) policy: Policy,
-    pub(crate) offsets: (Option<u64>, Option<u64>),
-    pub(crate) observer: Option<Observer>,
-    pub(crate) cancel: Option<Cancel>,
+    pub(crate) terms: Terms,
+    pub(crate) rare: Option<Box<Rare>>,
     pub(crate) report: Report,
     pub(crate) ledger: Ledger,
-    joint: Option<Joint>,
+    ends: Ends,
     stage: Stage,
-    extents: Extents,
-    pace: Pace,
+    course: Course,
     /// What a run has still to ask of the two ends before bytes are moved.
     preliminaries: Preliminaries,
     /// A new run began: the caller may have moved positions meanwhile.
     stale: bool,
     /// Waits since the last byte.
-    fruitless: u32,
+    fruitless: u8,
     /// The end that the last step by hand named.
     waited_for: Option<Side>,
     /// Whether the present way has not moved a byte yet.
     fresh: bool,
     /// The route of the latest byte.
     route: Route,
+}
+
+/// What most transfers do without.
+#[derive(Default)]
+pub(crate) struct Rare {
+    pub(crate) observer: Option<Observer>,
+    pub(crate) cancel: Option<Cancel>,
+    pub(crate) idle_timeout: Option<Duration>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -128,7 +134,7 @@ pub struct Parts<S, D> {
 impl<S, D, K> fmt::Debug for Transfer<S, D, K> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Transfer")
-            .field("policy", &self.policy)
+            .field("policy", &self.terms)
             .field("ledger", &self.ledger)
             .field("report", &self.report)
             .finish_non_exhaustive()
@@ -141,16 +147,13 @@ impl<S: Source, D: Sink, K: Kernel> Transfer<S, D, K> {
             kernel,
             source,
             sink,
-            policy: Policy::default(),
-            offsets: (None, None),
-            observer: None,
-            cancel: None,
+            terms: Policy::default().into(),
+            rare: None,
             report: Report::default(),
             ledger: Ledger::default(),
-            joint: None,
+            ends: Ends::Apart { from: None, to: None },
             stage: Stage::default(),
-            extents: Extents::default(),
-            pace: Pace::default(),
+            course: Course::Extents(Extents::default()),
             preliminaries: Preliminaries::Flush,
             stale: false,
             fruitless: 0,
@@ -158,6 +161,14 @@ impl<S: Source, D: Sink, K: Kernel> Transfer<S, D, K> {
             fresh: true,
             route: Route::ReadWrite,
         }
+    }
+
+    pub(crate) fn cancel(&self) -> Option<&Cancel> {
+        self.rare.as_ref()?.cancel.as_ref()
+    }
+
+    pub(crate) fn idle(&self) -> Option<Duration> {
+        self.rare.as_ref()?.idle_timeout
     }
 
     /// What has been done so far.
@@ -262,7 +273,7 @@ impl<S: Source, D: Sink, K: Kernel> Transfer<S, D, K> {
     /// away from its thread: that costs a system call or more, which a small message notices.
     #[must_use]
     pub fn may_signal(&self) -> bool {
-        if self.preliminaries == Preliminaries::Flush || self.joint.is_none() {
+        if self.preliminaries == Preliminaries::Flush || self.ends.joint().is_none() {
             return true;
         }
         if self.ledger.staged() == 0 {
@@ -277,8 +288,8 @@ impl<S: Source, D: Sink, K: Kernel> Transfer<S, D, K> {
     /// Whether a plain write to the sink may raise SIGPIPE: to a socket it need not.
     #[must_use]
     pub fn sink_may_signal(&self) -> bool {
-        let joint = self.joint.as_ref();
-        joint.is_none_or(|joint| self.kernel.write_may_signal(joint.to.traits.kind))
+        let joint = self.ends.joint();
+        joint.is_none_or(|joint| self.kernel.write_may_signal(joint.to.kind))
     }
 
     /// Gives up the pipe and the buffer while nothing rests in them, for a driver that is about to
@@ -290,7 +301,7 @@ impl<S: Source, D: Sink, K: Kernel> Transfer<S, D, K> {
 
     /// Tells that poll has called this end ready.
     pub(crate) fn mark_ready(&mut self, side: Side) {
-        if let Some(joint) = &mut self.joint {
+        if let Some(joint) = self.ends.joint_mut() {
             match side {
                 Side::Source => joint.from.ready = true,
                 Side::Sink => joint.to.ready = true,
@@ -315,7 +326,7 @@ impl<S: Source, D: Sink, K: Kernel> Transfer<S, D, K> {
 
     /// Adds to the time that the report tells, for a driver whose runs are made of steps.
     pub fn add_elapsed(&mut self, time: Duration) {
-        self.report.elapsed += time;
+        self.report.add_elapsed(time);
     }
 
     /// An error of the driver's own, such as a timeout, with what had been done until then.
@@ -330,7 +341,7 @@ impl<S: Source, D: Sink, K: Kernel> Transfer<S, D, K> {
     }
 
     pub(crate) fn fruitless(&self) -> u32 {
-        self.fruitless
+        self.fruitless.into()
     }
 
     pub(crate) fn failed(&self, fault: Fault) -> TransferError {

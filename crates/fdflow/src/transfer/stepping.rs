@@ -2,7 +2,7 @@
 
 use std::io;
 
-use super::join::{Joint, LEAST_BUFFER};
+use super::join::{Course, Joint, LEAST_BUFFER};
 use super::{Preliminaries, Step, Transfer};
 use crate::engine::extents::Extents;
 use crate::engine::{Ends, direct, relay};
@@ -45,7 +45,7 @@ impl<S: Source, D: Sink, K: Kernel> Transfer<S, D, K> {
 
     pub(super) fn left_to_take(&self) -> u64 {
         let taken = self.ledger.taken();
-        let own = self.policy.limit.map_or(u64::MAX, |limit| limit.saturating_sub(taken));
+        let own = self.terms.limit().map_or(u64::MAX, |limit| limit.saturating_sub(taken));
         self.source.limit().map_or(own, |theirs| theirs.min(own))
     }
 
@@ -53,30 +53,32 @@ impl<S: Source, D: Sink, K: Kernel> Transfer<S, D, K> {
     /// about the file, not about that.
     pub(super) fn has_head(&self) -> bool {
         let asked = self.preliminaries == Preliminaries::Done;
-        !asked && self.source.may_buffer() && self.offsets.0.is_none()
+        !asked && self.source.may_buffer() && self.ends.source_offset().is_none()
     }
 
     /// Whether what a pipe holds goes from there to the sink, and not through the buffer.
     pub(super) fn drains_by_splicing(&self) -> bool {
-        let joint = self.joint.as_ref();
-        joint.is_some_and(|joint| joint.plan.ways.first() == Some(&Way::SpliceStaged))
+        let joint = self.ends.joint();
+        joint.is_some_and(|joint| joint.ways.first() == Some(&Way::SpliceStaged))
     }
 
     /// The way to take bytes by, at the present pace.
     pub(super) fn way(&self) -> Option<Way> {
-        let plan = &self.joint.as_ref()?.plan;
-        if plan.paced && !self.pace.splices() {
+        let joint = self.ends.joint()?;
+        if let (true, Course::Pace(pace)) = (joint.paced, &self.course)
+            && !pace.splices()
+        {
             return Some(Way::ReadWrite);
         }
-        plan.ways.first().copied()
+        joint.ways.first().copied()
     }
 
     pub(super) fn is_paced(&self) -> bool {
-        self.joint.as_ref().is_some_and(|joint| joint.plan.paced)
+        self.ends.joint().is_some_and(|joint| joint.paced)
     }
 
     pub(super) fn buffer_size(&self) -> usize {
-        self.joint.as_ref().map_or(LEAST_BUFFER, |joint| joint.buffer)
+        self.ends.joint().map_or(LEAST_BUFFER, |joint| joint.buffer) as usize
     }
 
     /// What the source has read ahead goes into the buffer, to be written first.
@@ -98,7 +100,7 @@ impl<S: Source, D: Sink, K: Kernel> Transfer<S, D, K> {
             return Err(Fault::new(Operation::Buffered, Side::Source, cause));
         }
         self.stage.buffer.filled(ahead.n);
-        if let Some(joint) = &mut self.joint {
+        if let Some(joint) = self.ends.joint_mut() {
             joint.from.read_ahead(ahead.n as u64);
         }
         Ok(Step::Moved(0))
@@ -109,17 +111,23 @@ impl<S: Source, D: Sink, K: Kernel> Transfer<S, D, K> {
         &mut self,
         work: impl FnOnce(&mut Ends<'_, K>, &mut Stage, &mut Extents) -> T,
     ) -> Option<T> {
-        let Joint { from, to, .. } = self.joint.as_mut()?;
+        let Joint { from, to, .. } = self.ends.joint_mut()?;
         let mut ends = Ends {
             kernel: &self.kernel,
-            policy: &self.policy,
+            terms: &self.terms,
             source: &mut self.source,
             sink: &mut self.sink,
             from,
             to,
             ledger: &mut self.ledger,
         };
-        Some(work(&mut ends, &mut self.stage, &mut self.extents))
+        let mut none = Extents::default();
+        let extents = match &mut self.course {
+            Course::Extents(extents) => extents,
+            // Sockets have no holes.
+            Course::Pace(_) => &mut none,
+        };
+        Some(work(&mut ends, &mut self.stage, extents))
     }
 
     /// Brings staged bytes nearer to the sink: the buffer's first, then the pipe's. Those of a
@@ -149,7 +157,8 @@ impl<S: Source, D: Sink, K: Kernel> Transfer<S, D, K> {
             self.stage.detach_pipe();
         }
         let (want, size) = (self.left_to_take(), self.buffer_size());
-        let capacity = if self.pace.is_trial() { NARROW } else { WIDE };
+        let trial = matches!(&self.course, Course::Pace(pace) if pace.is_trial());
+        let capacity = if trial { NARROW } else { WIDE };
         let step = self.lend(|ends, stage, extents| match way {
             Way::Reflink => direct::reflink(ends, want),
             Way::CopyFileRange => direct::copy_file_range(ends, extents, want),
