@@ -22,7 +22,7 @@ use crate::name::Name;
 use crate::root::{Facts, Opened};
 
 /// Files up to this size are given as bytes, so that head and body go out in one send.
-pub(crate) const SMALL: u64 = 16 << 10;
+pub(crate) const SMALL: u64 = 32 << 10;
 
 /// What an entry takes beside the contents, roughly.
 const OVERHEAD: usize = 1 << 10;

@@ -26,12 +26,17 @@ struct Inner {
 impl Counters {
     /// Counters of a flow that has come so far, and in which bytes last moved `since` then.
     pub(crate) fn new(so_far: Progress, since: Instant) -> Self {
-        let (bytes, route, active) = (AtomicU64::new(0), AtomicU8::new(0), AtomicU64::new(0));
-        let counters = Self(Arc::new(Inner { bytes, route, since, active }));
+        let counters = Self::since(since);
         if so_far.bytes > 0 {
             counters.saw(so_far);
         }
         counters
+    }
+
+    /// Counters of what begins then.
+    pub(crate) fn since(since: Instant) -> Self {
+        let (bytes, route, active) = (AtomicU64::new(0), AtomicU8::new(0), AtomicU64::new(0));
+        Self(Arc::new(Inner { bytes, route, since, active }))
     }
 
     /// Bytes given to the sink.

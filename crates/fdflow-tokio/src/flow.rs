@@ -107,6 +107,11 @@ impl<S: AsyncSource + Clone, D: AsyncSink + Clone> Flow<S, D> {
             .clone()
     }
 
+    /// Counts in these counters, which were made before.
+    pub(crate) fn count_in(&mut self, counters: Counters) {
+        self.counters = counters.into();
+    }
+
     /// Begins a run: also the first of a future that follows one that was dropped.
     pub(crate) fn begin(&mut self, (source, sink): Ends<'_, S, D>) -> Result<(), TransferError> {
         for (side, is_file, fd) in [

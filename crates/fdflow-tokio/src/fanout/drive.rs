@@ -12,15 +12,41 @@ use tokio::time::Instant;
 use super::AnySink;
 use super::within::Within;
 use crate::counters::Counters;
-use crate::end::AsyncSource;
+use crate::end::{AsyncSink, AsyncSource};
 use crate::flow::Flow;
 use crate::timer::Timer;
 
 /// So many turns of everybody before other tasks have theirs.
 const TURNS: u32 = 2;
 
-type Feed<S> = Flow<Arc<S>, Arc<Within<WriteEnd>>>;
-type Lane<'a> = Flow<Arc<Within<ReadEnd>>, AnySink<'a>>;
+type Feed<S> = Driven<Arc<S>, Arc<Within<WriteEnd>>>;
+type Lane<'a> = Driven<Arc<Within<ReadEnd>>, AnySink<'a>>;
+
+/// A flow with the ends that it is lent.
+struct Driven<S, D> {
+    flow: Flow<S, D>,
+    ends: (S, D),
+}
+
+impl<S: AsyncSource + Clone, D: AsyncSink + Clone> Driven<S, D> {
+    fn new(source: S, sink: D) -> Self {
+        Self { flow: Flow::new(source.clone(), sink.clone()), ends: (source, sink) }
+    }
+
+    fn begin(&mut self) -> Result<(), TransferError> {
+        self.flow.begin((&self.ends.0, &self.ends.1))
+    }
+
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), TransferError>> {
+        self.flow.poll((&self.ends.0, &self.ends.1), cx)
+    }
+
+    /// Grows with every byte that is taken or given.
+    fn moved(&self) -> u64 {
+        let ledger = self.flow.core.ledger();
+        ledger.taken() + ledger.given()
+    }
+}
 
 pub(super) struct Running<'a, S> {
     /// Until the source has ended.
@@ -38,6 +64,7 @@ pub(super) struct Running<'a, S> {
     failed: Option<io::Error>,
     rest: Vec<u8>,
     timer: Timer,
+    began: Instant,
 }
 
 impl<'a, S: AsyncSource> Running<'a, S> {
@@ -48,18 +75,18 @@ impl<'a, S: AsyncSource> Running<'a, S> {
         counters: &Counters,
     ) -> Result<Self, FanoutError> {
         let (mut hub, inlet) = Hub::open()?;
-        let mut feed = Flow::new(Arc::clone(source), Arc::new(Within(inlet)));
+        let mut feed = Driven::new(Arc::clone(source), Arc::new(Within(inlet)));
         if let Some(limit) = limit {
-            feed.core = feed.core.limit(limit);
+            feed.flow.core = feed.flow.core.limit(limit);
         }
-        feed.counters = counters.clone();
+        feed.flow.count_in(counters.clone());
         let begun = feed.begin();
         let mut lanes = Vec::new();
         let clock = || Instant::now().into_std();
         for (sink, lag) in sinks.drain(..) {
             let (outlet, observer) = hub.attach(lag, linger, clock)?;
-            let mut lane = Flow::new(Arc::new(Within(outlet)), sink);
-            lane.observer = Some(Box::new(observer));
+            let mut lane = Driven::new(Arc::new(Within(outlet)), sink);
+            lane.flow.rare().observer = Some(Box::new(observer));
             lanes.push(Some(lane));
         }
         let said = HubStep::Dry;
@@ -74,6 +101,7 @@ impl<'a, S: AsyncSource> Running<'a, S> {
             failed,
             rest,
             timer,
+            began: Instant::now(),
         };
         if let Err(error) = begun {
             running.end_feed(Some(error));
@@ -88,7 +116,7 @@ impl<'a, S: AsyncSource> Running<'a, S> {
 
     fn begin_lanes(&mut self) {
         for at in 0..self.lanes.len() {
-            if let Some(Err(error)) = self.lanes[at].as_mut().map(Flow::begin) {
+            if let Some(Err(error)) = self.lanes[at].as_mut().map(Driven::begin) {
                 self.end_lane(at, Some(error));
             }
         }
@@ -114,9 +142,9 @@ impl<'a, S: AsyncSource> Running<'a, S> {
 
     /// Differs whenever something has moved or ended.
     fn mark(&self) -> (u64, usize, bool) {
-        let feed = self.feed.as_ref().map_or(0, |feed| moved(feed.core.ledger()));
+        let feed = self.feed.as_ref().map_or(0, Driven::moved);
         let lanes = self.lanes.iter().flatten();
-        let moved = lanes.map(|lane| moved(lane.core.ledger())).sum::<u64>();
+        let moved = lanes.map(Driven::moved).sum::<u64>();
         let ends = self.lanes.iter().flatten().count() + usize::from(self.feed.is_some());
         (feed + self.hub.relayed() + moved, ends, self.closing)
     }
@@ -130,7 +158,7 @@ impl<'a, S: AsyncSource> Running<'a, S> {
     /// Closes the hub's pipe: the hub comes to the end.
     fn end_feed(&mut self, error: Option<TransferError>) {
         if let Some(feed) = self.feed.take() {
-            let (_, _, undelivered, report) = feed.take_apart();
+            let (undelivered, report) = feed.flow.take_apart();
             self.taken = report.bytes() + undelivered.len() as u64;
             self.rest = undelivered;
             self.failed = self.failed.take().or(error.map(io::Error::from));
@@ -176,7 +204,7 @@ impl<'a, S: AsyncSource> Running<'a, S> {
     /// Drops its sink.
     fn end_lane(&mut self, at: usize, error: Option<TransferError>) {
         if let Some(mut lane) = self.lanes[at].take() {
-            self.hub.ended(at, error, lane.ended());
+            self.hub.ended(at, error, lane.flow.ended(self.began));
         }
     }
 
@@ -201,9 +229,4 @@ impl<'a, S: AsyncSource> Running<'a, S> {
         let report = self.hub.into_report(self.taken);
         report.conclude(self.failed, || self.rest)
     }
-}
-
-/// Grows with every byte that is taken or given.
-fn moved(ledger: fdflow::Ledger) -> u64 {
-    ledger.taken() + ledger.given()
 }

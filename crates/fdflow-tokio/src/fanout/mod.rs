@@ -87,7 +87,7 @@ impl<'a, S: AsyncSource> Fanout<'a, S> {
             sinks: Vec::new(),
             limit: None,
             linger: LINGER,
-            counters: Counters::new(),
+            counters: Counters::since(tokio::time::Instant::now()),
             running: None,
         }
     }
