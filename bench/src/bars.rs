@@ -2,7 +2,7 @@
 
 use crate::contenders::Contender;
 use crate::job::Cell;
-use crate::plot::{AXIS, FAINT, GRID, Svg, label, marks};
+use crate::plot::{AXIS, FAINT, GRID, INK, Svg, label, marks};
 use crate::tables::{Figure, pairs};
 
 const WIDTH: f64 = 470.0;
@@ -65,7 +65,7 @@ fn panel(svg: &mut Svg, (x, y): (f64, f64), pair: &str, cells: &[&Cell], figure:
             above + 3.0,
             colour(cell.contender)
         ));
-        svg.line((at(spread.min), middle), (at(spread.max), middle), "stroke=\"#222222\"");
+        svg.line((at(spread.min), middle), (at(spread.max), middle), INK);
         let name = cell.contender.to_string();
         svg.text(left - 6.0, middle + 4.0, &name, "text-anchor=\"end\"");
         let value = match figure {

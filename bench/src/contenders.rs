@@ -1,4 +1,5 @@
-//! Who is measured. A new contender is a variant, a name and an arm of [`Contender::run`].
+//! Who is measured. A new contender is a variant, a name and an arm of [`Contender::prepare`] or
+//! [`Contender::run`].
 
 use std::fmt;
 use std::fs::File;
@@ -10,6 +11,7 @@ use std::str::FromStr;
 
 use fdflow::{Route, Transfer};
 
+use crate::asynchronous::{By, Relay};
 use crate::ends::{Kind, SinkEnd, SourceEnd};
 use crate::measure::{Pieces, Who};
 use crate::raw;
@@ -34,6 +36,10 @@ pub(crate) enum Contender {
     CopyFileRange(usize),
     /// GNU `cp`, a process of its own.
     Cp,
+    /// A task on tokio's current-thread runtime.
+    Tokio(By),
+    /// Go's `io.Copy`: the program in `bench/go` in the place of the mover.
+    Go,
 }
 
 /// What a contender did, as far as it can tell.
@@ -44,12 +50,21 @@ pub(crate) struct Work {
     pub(crate) in_kernel: Option<u64>,
 }
 
+/// A transfer of which everything is made but the transfer itself.
+pub(crate) type Prepared<'a> = Box<dyn FnOnce() -> io::Result<Work> + 'a>;
+
 impl Contender {
     pub(crate) const SPLICE: Self = Self::Splice(1 << 20);
+    pub(crate) const FDFLOW_TOKIO: Self = Self::Tokio(By::Fdflow);
 
     /// Whether it is a bare loop of system calls, a limit for the others.
     pub(crate) fn is_raw(self) -> bool {
-        !matches!(self, Self::Fdflow | Self::StdCopy | Self::Cp)
+        !matches!(self, Self::Fdflow | Self::StdCopy | Self::Cp | Self::Tokio(_) | Self::Go)
+    }
+
+    /// Whether its failure is a result and no defect of this program or of fdflow.
+    pub(crate) fn may_fail(self) -> bool {
+        matches!(self, Self::Tokio(By::Splice2) | Self::Go)
     }
 
     /// Whose processor time its work shows in.
@@ -57,8 +72,22 @@ impl Contender {
         if self == Self::Cp { Who::Children } else { Who::Own }
     }
 
+    /// Makes what a transfer from `source` to `sink` needs and what is not to be measured.
+    pub(crate) fn prepare<'a>(
+        self,
+        source: SourceEnd,
+        sink: SinkEnd,
+        paths: Option<(&'a Path, &'a Path)>,
+    ) -> io::Result<Prepared<'a>> {
+        if let Self::Tokio(by) = self {
+            let relay = Relay::new(by, source, sink)?;
+            return Ok(Box::new(move || relay.run()));
+        }
+        Ok(Box::new(move || self.run(source, sink, paths)))
+    }
+
     /// Moves everything from `source` to `sink`, whose paths are known where they are files.
-    pub(crate) fn run(
+    fn run(
         self,
         source: SourceEnd,
         sink: SinkEnd,
@@ -76,6 +105,9 @@ impl Contender {
             Self::Sendfile => raw::sendfile(from, to)?,
             Self::CopyFileRange(call) => raw::copy_file_range(from, to, call)?,
             Self::Cp => (cp(paths)?, Pieces::default()),
+            Self::Tokio(_) | Self::Go => {
+                return Err(io::Error::other(format!("{self} has no blocking transfer")));
+            }
         };
         Ok(Work { bytes, pieces, in_kernel: None })
     }
@@ -178,6 +210,8 @@ impl fmt::Display for Contender {
             Self::Sendfile => f.pad("raw-sendfile"),
             Self::CopyFileRange(call) => f.pad(&format!("raw-cfr-{}", short(call))),
             Self::Cp => f.pad("cp"),
+            Self::Tokio(by) => f.pad(by.name()),
+            Self::Go => f.pad("go-io-copy"),
         }
     }
 }
@@ -205,9 +239,12 @@ impl FromStr for Contender {
             "raw-splice" => return Ok(Self::SPLICE),
             "raw-sendfile" => return Ok(Self::Sendfile),
             "cp" => return Ok(Self::Cp),
+            "go-io-copy" => return Ok(Self::Go),
             _ => {}
         }
-        if let Some(most) = name.strip_prefix("raw-splice-by-") {
+        if let Some(by) = By::ALL.into_iter().find(|by| by.name() == name) {
+            Ok(Self::Tokio(by))
+        } else if let Some(most) = name.strip_prefix("raw-splice-by-") {
             Ok(Self::SpliceBy(size(most)?))
         } else if let Some(capacity) = name.strip_prefix("raw-splice-") {
             Ok(Self::Splice(size(capacity)?))
@@ -217,8 +254,9 @@ impl FromStr for Contender {
             Ok(Self::CopyFileRange(size(call)?))
         } else {
             Err(format!(
-                "unknown contender `{name}`; there are fdflow, std-io-copy, cp, raw-sendfile, \
-                 raw-splice[-SIZE], raw-splice-by-SIZE, raw-rw-SIZE and raw-cfr-SIZE"
+                "unknown contender `{name}`; there are fdflow, fdflow-tokio, tokio-io-copy, \
+                 tokio-splice2, go-io-copy, std-io-copy, cp, raw-sendfile, raw-splice[-SIZE], \
+                 raw-splice-by-SIZE, raw-rw-SIZE and raw-cfr-SIZE"
             ))
         }
     }
@@ -240,8 +278,9 @@ mod tests {
             Contender::Sendfile,
             Contender::CopyFileRange(1 << 30),
             Contender::Cp,
+            Contender::Go,
         ];
-        for contender in all {
+        for contender in all.into_iter().chain(By::ALL.map(Contender::Tokio)) {
             assert_eq!(contender.to_string().parse(), Ok(contender));
         }
         assert_eq!("raw-cfr-1g".parse(), Ok(Contender::CopyFileRange(1 << 30)));

@@ -40,6 +40,9 @@ impl Facts {
             ("filesystem", filesystem(directory)),
             ("rustc", version_of("rustc")),
             ("cp", version_of("cp")),
+            ("go", first_line(Command::new("go").arg("version"))),
+            ("tokio", locked("tokio")),
+            ("tokio-splice2", locked("tokio-splice2")),
             ("fdflow", commit()),
             ("loopback MTU", whole("/sys/class/net/lo/mtu")),
             ("net.ipv4.tcp_rmem", sysctl("net/ipv4/tcp_rmem")),
@@ -52,6 +55,11 @@ impl Facts {
             ("run", run),
         ];
         Self { date, lines }
+    }
+
+    /// One more fact, about something that only this measurement uses.
+    pub(crate) fn add(&mut self, name: &'static str, value: String) {
+        self.lines.push((name, value));
     }
 }
 
@@ -103,6 +111,14 @@ fn filesystem(directory: &Path) -> String {
 
 fn version_of(program: &str) -> String {
     first_line(Command::new(program).arg("--version"))
+}
+
+/// The version of a dependency that this program was built with.
+fn locked(name: &str) -> String {
+    let name = format!("name = \"{name}\"");
+    let mut lines = include_str!("../../Cargo.lock").lines().skip_while(|line| *line != name);
+    let version = lines.nth(1).and_then(|line| line.split('"').nth(1));
+    version.unwrap_or(UNKNOWN).to_owned()
 }
 
 fn commit() -> String {
@@ -158,12 +174,20 @@ mod tests {
     }
 
     #[test]
+    fn the_versions_of_what_was_built_in_are_known() {
+        assert!(locked("tokio").starts_with("1."));
+        assert!(locked("tokio-splice2").starts_with("0."));
+        assert_eq!(locked("no-such-crate"), UNKNOWN);
+    }
+
+    #[test]
     fn the_facts_make_a_table() {
         let conditions = Conditions {
             rounds: 3,
             timeout: Duration::from_secs(1),
             tcp: TcpOptions { nodelay: true, congestion: Some("reno".to_owned()) },
             pinned: Some((1, 0)),
+            go: Err("not here".to_owned()),
         };
         let facts = Facts::collect(Path::new("/"), &conditions).to_string();
         assert!(facts.contains("| kernel | Linux "), "{facts}");

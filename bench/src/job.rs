@@ -53,6 +53,8 @@ pub(crate) struct Conditions {
     pub(crate) tcp: TcpOptions,
     /// The mover's processor, and that of the writer and the reader.
     pub(crate) pinned: Option<(usize, usize)>,
+    /// The program that relays in Go, or why there is none.
+    pub(crate) go: Result<PathBuf, String>,
 }
 
 /// What one contender did at one point.
@@ -63,22 +65,39 @@ pub(crate) struct Cell {
     pub(crate) size: u64,
     pub(crate) contender: Contender,
     pub(crate) outcomes: Vec<Outcome>,
+    /// Why it has no outcomes, where it has none.
+    pub(crate) failure: Option<String>,
 }
 
+/// What a contender that may fail has to move in a second. One that hangs is not waited for as
+/// long as one of which a failure ends the run.
+const SLOWEST: u64 = 80_000_000;
+
 impl Job {
-    /// Measures all contenders, round by round, after a round that does not count.
+    /// Measures all contenders, round by round, after a round that does not count. One that may
+    /// fail and does is left out of the rounds that follow.
     pub(crate) fn measure(&self, conditions: &Conditions) -> io::Result<Vec<Cell>> {
         let mut cells: Vec<Cell> = self.contenders.iter().map(|one| self.cell(*one)).collect();
         for round in 0..=conditions.rounds {
             for turn in 0..cells.len() {
                 // Who begins changes from round to round.
                 let at = (turn + round as usize) % cells.len();
-                let outcome = self.transfer(cells[at].contender, conditions).map_err(|cause| {
-                    let (pair, contender) = (&self.pair, cells[at].contender);
-                    io::Error::other(format!("{pair}, {}, {contender}: {cause}", self.size))
-                })?;
-                if round > 0 {
-                    cells[at].outcomes.push(outcome);
+                let cell = &mut cells[at];
+                if cell.failure.is_some() {
+                    continue;
+                }
+                match self.transfer(cell.contender, conditions) {
+                    Ok(outcome) if round > 0 => cell.outcomes.push(outcome),
+                    Ok(_) => {}
+                    Err(cause) if cell.contender.may_fail() => {
+                        cell.outcomes.clear();
+                        cell.failure = Some(cause.to_string());
+                    }
+                    Err(cause) => {
+                        let (pair, size, contender) = (&self.pair, self.size, cell.contender);
+                        let message = format!("{pair}, {size}, {contender}: {cause}");
+                        return Err(io::Error::other(message));
+                    }
                 }
             }
         }
@@ -87,12 +106,13 @@ impl Job {
 
     fn cell(&self, contender: Contender) -> Cell {
         let (what, pair, size) = (self.what, self.pair.clone(), self.size);
-        Cell { what, pair, size, contender, outcomes: Vec::new() }
+        Cell { what, pair, size, contender, outcomes: Vec::new(), failure: None }
     }
 
     /// Makes one transfer in processes of its own and returns what it cost the mover.
     fn transfer(&self, contender: Contender, conditions: &Conditions) -> io::Result<Outcome> {
-        let deadline = Instant::now() + conditions.timeout;
+        let program = program(contender, conditions)?;
+        let deadline = Instant::now() + self.patience(contender, conditions);
         let others = pin(conditions.pinned.map(|(_, others)| others));
         let mut reader = None;
         let (to, sink) = match &self.drain {
@@ -113,12 +133,17 @@ impl Job {
             Feed::File(path) | Feed::Files { path, .. } => (Kind::File, File::open(path)?.into()),
         };
         let mut arguments = self.mover_arguments(contender, from, to);
+        arguments.extend(program);
         arguments.extend(pin(conditions.pinned.map(|(own, _)| own)));
         let ends = (Stdio::from(source), Stdio::from(sink));
         let mover = Party::start("mover", &arguments, ends, deadline)?;
         drop(writer.as_mut().and_then(Party::signal));
 
-        let outcome: Outcome = mover.finish()?;
+        let outcome: Outcome = match mover.finish() {
+            Ok(outcome) => outcome,
+            Err(cause) if Instant::now() < deadline => return Err(explained(cause, reader)),
+            Err(cause) => return Err(cause),
+        };
         writer.map_or(Ok(()), Party::finish)?;
         match &self.drain {
             Drain::Reader(_) => {}
@@ -132,6 +157,11 @@ impl Job {
             return Err(io::Error::other(format!("{} bytes reported", outcome.bytes)));
         }
         Ok(outcome)
+    }
+
+    fn patience(&self, contender: Contender, conditions: &Conditions) -> Duration {
+        let most = Duration::from_secs(4 + self.bytes / SLOWEST);
+        if contender.may_fail() { most.min(conditions.timeout) } else { conditions.timeout }
     }
 
     fn reader(&self, end: OwnedFd, pin: &[String], deadline: Instant) -> io::Result<Party> {
@@ -166,6 +196,23 @@ impl Job {
             arguments.push(option("to-path", to.display()));
         }
         arguments
+    }
+}
+
+/// The program that takes the mover's place.
+fn program(contender: Contender, conditions: &Conditions) -> io::Result<Option<String>> {
+    if contender != Contender::Go {
+        return Ok(None);
+    }
+    let path = conditions.go.as_ref().map_err(|reason| io::Error::other(reason.clone()))?;
+    Ok(Some(option("program", path.display())))
+}
+
+/// With what the reader says: it ends early, and the mover fails, where wrong bytes come.
+fn explained(cause: io::Error, reader: Option<Party>) -> io::Error {
+    match reader.map(Party::finish::<()>) {
+        Some(Err(why)) => io::Error::other(format!("{cause}; {why}")),
+        _ => cause,
     }
 }
 

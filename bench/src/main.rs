@@ -1,11 +1,15 @@
 //! Measures fdflow against its peers and against raw system calls: one run, contenders
 //! interleaved, bytes checked, the moving process's processor time first.
 
+mod asynchronous;
 mod bars;
 mod contenders;
 mod copy;
 mod ends;
 mod facts;
+mod figures;
+mod flows;
+mod golang;
 mod job;
 mod measure;
 mod pattern;
@@ -14,8 +18,10 @@ mod process;
 mod raw;
 mod record;
 mod roles;
+mod serve;
 mod sizes;
 mod tables;
+mod targets;
 mod transfer;
 
 use std::error::Error;
@@ -56,8 +62,24 @@ enum Command {
         #[command(flatten)]
         common: Common,
     },
+    /// Many flows at once, ping-pong and tee, against targets
+    Flows {
+        #[command(flatten)]
+        select: flows::Select,
+        #[command(flatten)]
+        common: Common,
+    },
+    /// `fdflow serve` beside nginx: requests, downloads, uploads, quiet connections, against targets
+    Serve {
+        #[command(flatten)]
+        select: serve::Select,
+        #[command(flatten)]
+        common: Common,
+    },
     #[command(flatten)]
     Role(Role),
+    #[command(flatten)]
+    FlowRole(flows::Role),
 }
 
 /// How to measure and what to keep.
@@ -94,6 +116,7 @@ impl Common {
             timeout: Duration::from_secs(self.timeout),
             tcp: TcpOptions { nodelay: self.nodelay, congestion: self.congestion.clone() },
             pinned: self.pin.then_some((cpus - 1, 0)),
+            go: Err("its program is built for `transfer` only".to_owned()),
         }
     }
 }
@@ -102,7 +125,10 @@ fn main() -> ExitCode {
     let done = match Cli::parse().command {
         Command::Copy { select, common } => copies(&select, &common),
         Command::Transfer { select, common } => transfers(&select, &common),
+        Command::Flows { select, common } => flows::run(&select, &common),
+        Command::Serve { select, common } => serve::run(&select, &common),
         Command::Role(role) => roles::run(&role).map_err(Into::into),
+        Command::FlowRole(role) => flows::act(&role).map_err(Into::into),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,
@@ -115,8 +141,11 @@ fn main() -> ExitCode {
 }
 
 fn transfers(select: &transfer::Select, common: &Common) -> Result<(), Box<dyn Error>> {
-    let cells = measure(&select.jobs(), &common.conditions())?;
-    let facts = Facts::collect(&select.directory()?, &common.conditions());
+    let go = select.go();
+    let go = go.as_ref().map(golang::Program::path).map_err(Clone::clone);
+    let conditions = Conditions { go, ..common.conditions() };
+    let cells = measure(&select.jobs(), &conditions)?;
+    let facts = Facts::collect(&select.directory()?, &conditions);
     let text = transfer::text(&cells, &facts);
     finish("transfer", common, &facts, &cells, &text, &transfer::plots(&cells))
 }

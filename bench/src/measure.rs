@@ -110,8 +110,10 @@ pub(crate) struct Outcome {
     /// How far resident memory rose above what it was before the transfer.
     pub(crate) grown_kib: u64,
     /// Calls and their sizes, where the contender can tell.
+    #[serde(default)]
     pub(crate) pieces: Pieces,
     /// Bytes that stayed in the kernel, where the contender can tell.
+    #[serde(default)]
     pub(crate) in_kernel: Option<u64>,
 }
 

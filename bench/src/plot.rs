@@ -21,13 +21,24 @@ const LEFT: f64 = 54.0;
 const RIGHT: f64 = 14.0;
 const TOP: f64 = 30.0;
 const BOTTOM: f64 = 40.0;
-/// Title and legend above the panels.
+/// Above the panels: the title and the first row of the legend, and each further row.
 const HEAD: f64 = 66.0;
+const ROW: f64 = 20.0;
 const COLUMNS: usize = 2;
 
-/// Told apart also by those who see colours differently.
-const COLOURS: [&str; 7] =
-    ["#d55e00", "#0072b2", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#555555"];
+/// Told apart also by those who see colours differently, on white and on black.
+const COLOURS: [&str; 9] = [
+    "#d55e00", "#0072b2", "#009e73", "#cc6699", "#cc8f00", "#3da5e0", "#8a63d2", "#a0522d",
+    "#808080",
+];
+
+/// More lines than this have no bands, except for fdflow's: they would hide one another.
+const BANDS: usize = 5;
+
+/// What changes where the reader prefers a dark page.
+const DARK: &str = "<style>@media (prefers-color-scheme: dark) { .paper { fill: #11151c } \
+     text { fill: #e4e7ec } .grid { stroke: #343b46 } .axis { stroke: #98a1ad } \
+     .ink { stroke: #e4e7ec } }</style>";
 
 /// A document being drawn.
 #[derive(Debug)]
@@ -39,7 +50,8 @@ impl Svg {
         let mut svg = Self(format!(
             "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {width} {height}\" \
              width=\"{width}\" height=\"{height}\" {font} font-size=\"12\">\n\
-             <rect width=\"{width}\" height=\"{height}\" fill=\"#ffffff\"/>\n"
+             {DARK}\n\
+             <rect width=\"{width}\" height=\"{height}\" fill=\"#ffffff\" class=\"paper\"/>\n"
         ));
         svg.text(20.0, 28.0, title, "font-size=\"17\" font-weight=\"bold\"");
         svg
@@ -68,14 +80,31 @@ impl Svg {
     }
 }
 
-pub(crate) const GRID: &str = "stroke=\"#dddddd\"";
-pub(crate) const AXIS: &str = "stroke=\"#666666\"";
+pub(crate) const GRID: &str = "stroke=\"#dddddd\" class=\"grid\"";
+pub(crate) const AXIS: &str = "stroke=\"#666666\" class=\"axis\"";
+pub(crate) const INK: &str = "stroke=\"#222222\" class=\"ink\"";
 pub(crate) const FAINT: &str = "font-size=\"11\" fill-opacity=\"0.75\"";
 
 /// The colour of a contender: always the same within a record.
 fn colour(contender: Contender, all: &[Contender]) -> &'static str {
     let at = all.iter().position(|one| *one == contender).unwrap_or(0);
     COLOURS[at % COLOURS.len()]
+}
+
+/// How a contender's line is drawn: fdflow's thick, a bare loop's dashed, a peer's thin.
+fn stroke(contender: Contender, all: &[Contender]) -> String {
+    let colour = colour(contender, all);
+    let width = width(contender);
+    let dashes = if contender.is_raw() { " stroke-dasharray=\"7 3\"" } else { "" };
+    format!("stroke=\"{colour}\" stroke-width=\"{width}\"{dashes}")
+}
+
+fn width(contender: Contender) -> f64 {
+    if is_ours(contender) { 3.0 } else { 1.6 }
+}
+
+fn is_ours(contender: Contender) -> bool {
+    [Contender::Fdflow, Contender::FDFLOW_TOKIO].contains(&contender)
 }
 
 /// Where the axis ends and the distance of its marks: at most six of them, at round figures.
@@ -100,29 +129,44 @@ pub(crate) fn lines(cells: &[Cell], chart: &Chart) -> String {
     let columns = COLUMNS.min(pairs.len()).max(1);
     let rows = pairs.len().div_ceil(columns).max(1);
     let width = (WIDTH * columns as f64).max(2.0 * WIDTH);
-    let mut svg = Svg::new(width, HEAD + HEIGHT * rows as f64, chart.title);
-    legend(&mut svg, &contenders);
+    let places = places(&contenders, width);
+    let head = places.last().map_or(HEAD, |(_, y)| y + HEAD - LEGEND);
+    let mut svg = Svg::new(width, head + HEIGHT * rows as f64, chart.title);
+    legend(&mut svg, &contenders, &places);
     for (i, pair) in pairs.into_iter().enumerate() {
-        let origin = (WIDTH * (i % columns) as f64, HEAD + HEIGHT * (i / columns) as f64);
+        let origin = (WIDTH * (i % columns) as f64, head + HEIGHT * (i / columns) as f64);
         let cells: Vec<&Cell> = cells.iter().filter(|cell| cell.pair == pair).collect();
         let panel = Panel::new(origin, width / columns as f64, &cells, chart.figure);
         panel.axes(&mut svg, pair, chart.x);
         // The last drawn lies on top: the first contender, which the plot is about.
         for contender in contenders.iter().rev() {
-            panel.curve(&mut svg, &cells, *contender, colour(*contender, &contenders));
+            panel.curve(&mut svg, &cells, *contender, &contenders);
         }
     }
     svg.finish()
 }
 
-fn legend(svg: &mut Svg, contenders: &[Contender]) {
-    let mut x = 20.0;
-    for contender in contenders {
-        let stroke = format!("stroke=\"{}\" stroke-width=\"3\"", colour(*contender, contenders));
-        svg.line((x, 48.0), (x + 22.0, 48.0), &stroke);
-        let name = contender.to_string();
-        svg.text(x + 28.0, 52.0, &name, "");
-        x += 48.0 + 7.2 * name.len() as f64;
+/// The height of the legend's first row.
+const LEGEND: f64 = 48.0;
+
+/// Where each contender stands in the legend: in as many rows as it takes.
+fn places(contenders: &[Contender], width: f64) -> Vec<(f64, f64)> {
+    let (mut x, mut y) = (20.0, LEGEND);
+    let place = contenders.iter().map(|contender| {
+        let length = 48.0 + 7.2 * contender.to_string().len() as f64;
+        if x + length > width && x > 20.0 {
+            (x, y) = (20.0, y + ROW);
+        }
+        x += length;
+        (x - length, y)
+    });
+    place.collect()
+}
+
+fn legend(svg: &mut Svg, contenders: &[Contender], places: &[(f64, f64)]) {
+    for (contender, (x, y)) in contenders.iter().zip(places) {
+        svg.line((*x, *y), (x + 24.0, *y), &stroke(*contender, contenders));
+        svg.text(x + 30.0, y + 4.0, &contender.to_string(), "");
     }
 }
 
@@ -190,7 +234,7 @@ impl Panel {
     }
 
     /// The medians as a line, from the lowest to the highest as a band.
-    fn curve(&self, svg: &mut Svg, cells: &[&Cell], contender: Contender, colour: &str) {
+    fn curve(&self, svg: &mut Svg, cells: &[&Cell], contender: Contender, all: &[Contender]) {
         let points = cells.iter().filter(|cell| cell.contender == contender);
         let points = points.filter_map(|cell| Some((self.at(cell.size), self.figure.of(cell)?)));
         let points: Vec<_> = points.collect();
@@ -203,14 +247,19 @@ impl Panel {
         for (x, spread) in points.iter().rev() {
             let _band = write!(band, "{x:.1},{:.1} ", self.height(spread.min)).is_ok();
         }
-        svg.add(&format!("<polygon points=\"{band}\" fill=\"{colour}\" fill-opacity=\"0.13\"/>"));
-        let width = if contender == Contender::Fdflow { 2.8 } else { 1.6 };
-        let stroke = format!("stroke=\"{colour}\" stroke-width=\"{width}\"");
+        let colour = colour(contender, all);
+        if all.len() <= BANDS || is_ours(contender) {
+            svg.add(&format!(
+                "<polygon points=\"{band}\" fill=\"{colour}\" fill-opacity=\"0.13\"/>"
+            ));
+        }
+        let stroke = stroke(contender, all);
         svg.add(&format!("<polyline points=\"{line}\" fill=\"none\" {stroke}/>"));
+        let radius = width(contender);
         for (x, spread) in &points {
             let y = self.height(spread.median);
             svg.add(&format!(
-                "<circle cx=\"{x:.1}\" cy=\"{y:.1}\" r=\"{width}\" fill=\"{colour}\"/>"
+                "<circle cx=\"{x:.1}\" cy=\"{y:.1}\" r=\"{radius}\" fill=\"{colour}\"/>"
             ));
         }
     }
@@ -248,6 +297,28 @@ mod tests {
         assert!(svg.contains("tcp → unix") && svg.contains("a &lt; b"));
         assert!(svg.starts_with("<svg") && svg.ends_with("</svg>\n"));
         assert!(!svg.contains("NaN") && !svg.contains("inf"));
+    }
+
+    #[test]
+    fn a_legend_that_is_too_long_for_a_row_goes_on_below_and_the_panels_make_room() {
+        let many = [
+            Contender::Fdflow,
+            Contender::FDFLOW_TOKIO,
+            Contender::SPLICE,
+            Contender::ReadWrite(32 << 10),
+            Contender::StdCopy,
+            Contender::Go,
+        ];
+        let places = places(&many, 400.0);
+        assert_eq!((places[0], places[5].0 < 400.0), ((20.0, LEGEND), true));
+        assert!(places[5].1 > LEGEND);
+        let cells: Vec<Cell> =
+            many.into_iter().map(|one| cell("tcp-tcp", 1024, one, &[1, 2])).collect();
+        let svg = lines(&cells, &Chart { title: "", x: "", figure: Figure::Cpu });
+        let bands = svg.matches("<polygon").count();
+        assert_eq!((svg.matches("<polyline").count(), bands), (6, 2));
+        // Of bare loops: two lines and their marks in the legend.
+        assert_eq!(svg.matches("stroke-dasharray").count(), 4);
     }
 
     #[test]

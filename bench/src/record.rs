@@ -11,7 +11,7 @@ use crate::measure::{Pieces, Spread};
 const HEAD: &str = "what,pair,size,contender,rounds,\
     cpu_s_per_gb_median,cpu_s_per_gb_min,cpu_s_per_gb_max,\
     mb_per_s_median,mb_per_s_min,mb_per_s_max,\
-    rss_growth_kib_max,calls,bytes_per_call,in_kernel_share\n";
+    rss_growth_kib_max,calls,bytes_per_call,in_kernel_share,failure\n";
 
 /// The files of one run.
 #[derive(Debug)]
@@ -50,27 +50,41 @@ impl Record {
 fn csv(cells: &[Cell]) -> String {
     let mut csv = HEAD.to_owned();
     for cell in cells {
-        let (Some(cpu), Some(speed)) = (cell.cpu(), cell.speed()) else { continue };
+        let measured = cell.cpu().zip(cell.speed());
+        if measured.is_none() && cell.failure.is_none() {
+            continue;
+        }
+        let (cpu, speed) = match measured {
+            Some((cpu, speed)) => (three(cpu, 5), three(speed, 1)),
+            None => (",,".to_owned(), ",,".to_owned()),
+        };
         let pieces = cell.pieces();
         let share = cell.in_kernel().map_or(String::new(), |share| format!("{share:.4}"));
         let mean = pieces.mean().map_or(String::new(), |mean| mean.to_string());
         // Writing to a String cannot fail.
         let _written = writeln!(
             csv,
-            "{},{},{},{},{},{},{},{},{},{mean},{share}",
+            "{},{},{},{},{},{cpu},{speed},{},{},{mean},{share},{}",
             cell.what,
             cell.pair,
             cell.size,
             cell.contender,
             cell.outcomes.len(),
-            three(cpu, 5),
-            three(speed, 1),
             cell.grown_kib(),
             pieces.calls(),
+            quoted(cell.failure.as_deref().unwrap_or_default()),
         )
         .is_ok();
     }
     csv
+}
+
+/// A field of free text: on one line, in quotes where there is any.
+fn quoted(text: &str) -> String {
+    if text.is_empty() {
+        return String::new();
+    }
+    format!("\"{}\"", text.replace('"', "\"\"").replace('\n', " "))
 }
 
 fn three(spread: Spread, digits: usize) -> String {
@@ -124,7 +138,7 @@ pub(crate) mod tests {
             ..Outcome::default()
         });
         let outcomes = outcomes.collect();
-        Cell { what: "transfer", pair: pair.to_owned(), size, contender, outcomes }
+        Cell { what: "transfer", pair: pair.to_owned(), size, contender, outcomes, failure: None }
     }
 
     #[test]
@@ -138,7 +152,19 @@ pub(crate) mod tests {
         assert_eq!(fields.len(), lines[0].split(',').count());
         assert_eq!(fields[..5], ["transfer", "tcp-unix", "1024", "fdflow", "3"]);
         assert_eq!(fields[5..8], ["0.20000", "0.10000", "0.30000"]);
-        assert_eq!(fields[8..], ["1000.0", "1000.0", "1000.0", "0", "1", "4096", "0.5000"]);
+        assert_eq!(fields[8..], ["1000.0", "1000.0", "1000.0", "0", "1", "4096", "0.5000", ""]);
+    }
+
+    #[test]
+    fn a_contender_that_failed_has_a_line_without_figures_and_with_the_reason() {
+        let mut failed = cell("tcp-unix", 1024, Contender::Go, &[]);
+        failed.failure = Some("no `go`, \"here\"\nor there".to_owned());
+        let csv = csv(&[failed]);
+        let line = csv.lines().nth(1).unwrap();
+        let (figures, reason) = line.split_once(",\"").unwrap();
+        assert_eq!(figures, "transfer,tcp-unix,1024,go-io-copy,0,,,,,,,0,0,,");
+        assert_eq!(reason, "no `go`, \"\"here\"\" or there\"");
+        assert_eq!(figures.split(',').count() + 1, csv.lines().next().unwrap().split(',').count());
     }
 
     #[test]

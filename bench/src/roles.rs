@@ -6,6 +6,7 @@
 use std::fs::File;
 use std::io::{self, Write};
 use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
 use std::time::Instant;
 
@@ -14,7 +15,7 @@ use rustix::event::{PollFd, PollFlags};
 use rustix::thread::CpuSet;
 use serde::Serialize;
 
-use crate::contenders::{Contender, Work};
+use crate::contenders::{Contender, Prepared, Work};
 use crate::ends::{Kind, SinkEnd, SourceEnd};
 use crate::measure::{Outcome, cpu_time, forget_peak, resident};
 use crate::pattern::Pattern;
@@ -75,6 +76,9 @@ pub(crate) struct MoverArgs {
     from_path: Option<PathBuf>,
     #[arg(long)]
     to_path: Option<PathBuf>,
+    /// Become this program, which moves and reports in the same way.
+    #[arg(long)]
+    program: Option<PathBuf>,
     #[arg(long)]
     cpu: Option<usize>,
 }
@@ -88,19 +92,19 @@ pub(crate) fn run(role: &Role) -> io::Result<()> {
     }
 }
 
-fn report(result: &impl Serialize) -> io::Result<()> {
+pub(crate) fn report(result: &impl Serialize) -> io::Result<()> {
     say(&serde_json::to_string(result)?)
 }
 
-fn say(line: &str) -> io::Result<()> {
+pub(crate) fn say(line: &str) -> io::Result<()> {
     writeln!(io::stderr(), "{line}")
 }
 
-fn stdin() -> io::Result<OwnedFd> {
+pub(crate) fn stdin() -> io::Result<OwnedFd> {
     io::stdin().as_fd().try_clone_to_owned()
 }
 
-fn stdout() -> io::Result<OwnedFd> {
+pub(crate) fn stdout() -> io::Result<OwnedFd> {
     io::stdout().as_fd().try_clone_to_owned()
 }
 
@@ -123,22 +127,18 @@ fn read(args: &ReaderArgs) -> io::Result<()> {
 
 fn move_bytes(args: &MoverArgs) -> io::Result<Outcome> {
     pin(args.cpu)?;
-    let source = SourceEnd::new(args.from, stdin()?);
-    let sink = SinkEnd::new(args.to, stdout()?);
-    let paths = args.from_path.as_deref().zip(args.to_path.as_deref());
+    if let Some(program) = &args.program {
+        return Err(std::process::Command::new(program).exec());
+    }
     let who = args.contender.who();
     forget_peak();
     let (before, _) = resident()?;
+    let transfer = prepare(args)?;
     say(READY)?;
-    wait_for_data(&source)?;
+    wait_for_data()?;
 
     let (used, began) = (cpu_time(who)?, Instant::now());
-    let work = match (args.length, args.times, source) {
-        (Some(length), Some(times), SourceEnd::File(file)) => {
-            args.contender.send(&file, &sink, length, times)
-        }
-        (_, _, source) => args.contender.run(source, sink, paths),
-    };
+    let work = transfer();
     let wall = began.elapsed();
     let cpu = cpu_time(who)?.saturating_sub(used);
 
@@ -147,14 +147,29 @@ fn move_bytes(args: &MoverArgs) -> io::Result<Outcome> {
     Ok(Outcome { bytes, cpu, wall, grown_kib: peak.saturating_sub(before), pieces, in_kernel })
 }
 
+fn prepare(args: &MoverArgs) -> io::Result<Prepared<'_>> {
+    let contender = args.contender;
+    let sink = SinkEnd::new(args.to, stdout()?);
+    match (args.length, args.times, SourceEnd::new(args.from, stdin()?)) {
+        (Some(length), Some(times), SourceEnd::File(file)) => {
+            Ok(Box::new(move || contender.send(&file, &sink, length, times)))
+        }
+        (_, _, source) => {
+            let paths = args.from_path.as_deref().zip(args.to_path.as_deref());
+            contender.prepare(source, sink, paths)
+        }
+    }
+}
+
 /// Waits until the writer has begun, so that its start is not measured.
-fn wait_for_data(source: &SourceEnd) -> io::Result<()> {
-    let mut fds = [PollFd::new(source, PollFlags::IN)];
+pub(crate) fn wait_for_data() -> io::Result<()> {
+    let stdin = io::stdin();
+    let mut fds = [PollFd::new(&stdin, PollFlags::IN)];
     rustix::io::retry_on_intr(|| rustix::event::poll(&mut fds, None))?;
     Ok(())
 }
 
-fn pin(cpu: Option<usize>) -> io::Result<()> {
+pub(crate) fn pin(cpu: Option<usize>) -> io::Result<()> {
     let Some(cpu) = cpu else { return Ok(()) };
     let mut set = CpuSet::new();
     set.set(cpu);

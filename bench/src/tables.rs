@@ -69,7 +69,8 @@ pub(crate) fn pairs(cells: &[Cell]) -> Vec<&str> {
     distinct(cells.iter().map(|cell| cell.pair.as_str()))
 }
 
-fn line(out: &mut String, cells: impl IntoIterator<Item = String>) {
+/// A row of a table.
+pub(crate) fn line(out: &mut String, cells: impl IntoIterator<Item = String>) {
     for cell in cells {
         // Writing to a String cannot fail, here and below.
         let _written = write!(out, "| {cell} ").is_ok();
@@ -77,7 +78,8 @@ fn line(out: &mut String, cells: impl IntoIterator<Item = String>) {
     out.push_str("|\n");
 }
 
-fn head(out: &mut String, names: impl IntoIterator<Item = String>) {
+/// The head of a table: its first column is text, the others are figures.
+pub(crate) fn head(out: &mut String, names: impl IntoIterator<Item = String>) {
     let names: Vec<String> = names.into_iter().collect();
     let rule = names.iter().enumerate().map(|(i, _)| if i == 0 { "---" } else { "--:" });
     let rule: Vec<String> = rule.map(str::to_owned).collect();
@@ -98,14 +100,44 @@ pub(crate) fn by_size(cells: &[Cell], pair: &str, size: &str, figure: Figure) ->
         let row: Vec<&Cell> = cells.iter().filter(|cell| cell.size == size).copied().collect();
         let shown = contenders.iter().map(|one| {
             let cell = row.iter().find(|cell| cell.contender == *one);
-            cell.and_then(|cell| figure.of(cell))
-                .map_or_else(String::new, |spread| figure.show(spread))
+            cell.map_or_else(String::new, |cell| shown(cell, figure))
         });
         let ratio = best.then(|| {
             let ratio = against_best_raw(&row, figure);
             ratio.map_or_else(String::new, |ratio| format!("{ratio:.2}"))
         });
         line(&mut out, [human(size)].into_iter().chain(shown).chain(ratio));
+    }
+    out
+}
+
+fn shown(cell: &Cell, figure: Figure) -> String {
+    match (figure.of(cell), &cell.failure) {
+        (Some(spread), _) => figure.show(spread),
+        (None, Some(_)) => "–".to_owned(),
+        (None, None) => String::new(),
+    }
+}
+
+/// Who failed where and why, a row for each contender and reason; empty where nobody did.
+pub(crate) fn failures(cells: &[Cell]) -> String {
+    let failed: Vec<_> =
+        cells.iter().filter_map(|cell| Some((cell, cell.failure.as_deref()?))).collect();
+    let kinds = distinct(failed.iter().map(|(cell, reason)| (cell.contender, *reason)));
+    let mut out = String::new();
+    if !kinds.is_empty() {
+        head(&mut out, ["contender", "reason", "of its points", "which"].map(str::to_owned));
+    }
+    for (contender, reason) in kinds {
+        let all = cells.iter().filter(|cell| cell.contender == contender).count();
+        let points =
+            failed.iter().filter(|(cell, why)| (cell.contender, *why) == (contender, reason));
+        let points: Vec<String> =
+            points.map(|(cell, _)| format!("{} {}", cell.pair, human(cell.size))).collect();
+        let count = format!("{} of {all}", points.len());
+        let which = if points.len() == all { "all".to_owned() } else { points.join(", ") };
+        let reason = reason.replace('|', "/").replace('\n', " ");
+        line(&mut out, [contender.to_string(), reason, count, which]);
     }
     out
 }
@@ -184,6 +216,9 @@ pub(crate) fn progress(cells: &[Cell]) -> String {
         let _written = write!(out, "{} {:>9}", cell.pair, human(cell.size)).is_ok();
     }
     for cell in cells {
+        if let Some(reason) = &cell.failure {
+            let _written = write!(out, "  {}: {reason} ", cell.contender).is_ok();
+        }
         let (Some(cpu), Some(speed)) = (cell.cpu(), cell.speed()) else { continue };
         let (name, cpu, speed) = (cell.contender, cpu.median, speed.median);
         let _written = write!(out, "  {name} {cpu:.3} {speed:.0}").is_ok();
@@ -231,5 +266,20 @@ mod tests {
     #[test]
     fn more_is_better_where_speed_is_compared() {
         assert!(ratios(&cells(), Figure::Speed).contains("| tcp-tcp | raw-splice | 1.00 |"));
+    }
+
+    #[test]
+    fn who_failed_is_told_with_the_reason_and_where() {
+        let failed = |size, reason: &str| {
+            let mut failed = cell("tcp-unix", size, Contender::Go, &[]);
+            failed.failure = Some(reason.to_owned());
+            failed
+        };
+        let mut cells = cells();
+        assert_eq!(failures(&cells), "");
+        cells.extend([failed(1024, "lost"), failed(2048, "hung"), failed(4096, "lost")]);
+        let told = failures(&cells);
+        assert!(told.contains("| go-io-copy | lost | 2 of 3 | tcp-unix 1 KiB, tcp-unix 4 KiB |"));
+        assert!(by_size(&cells, "tcp-unix", "", Figure::Cpu).contains("| 2 KiB | – |"));
     }
 }

@@ -10,10 +10,12 @@ use clap::Args;
 use crate::contenders::Contender;
 use crate::ends::Kind;
 use crate::facts::Facts;
+use crate::golang;
 use crate::job::{Cell, Drain, Feed, Job};
 use crate::plot::{self, Chart};
 use crate::sizes::Size;
 use crate::tables::{self, Figure};
+use crate::targets;
 
 /// From a kind of socket to a kind of socket.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -49,7 +51,8 @@ pub(crate) struct Select {
     #[arg(
         long,
         value_delimiter = ',',
-        default_value = "fdflow,raw-splice,raw-rw-32k,raw-rw-64k,std-io-copy"
+        default_value = "fdflow,fdflow-tokio,raw-splice,raw-rw-32k,raw-rw-64k,std-io-copy,\
+                         tokio-io-copy,tokio-splice2,go-io-copy"
     )]
     contenders: Vec<Contender>,
 }
@@ -81,6 +84,15 @@ impl Select {
         }
     }
 
+    /// The program that relays in Go, where it takes part.
+    pub(crate) fn go(&self) -> Result<golang::Program, String> {
+        if self.contenders.contains(&Contender::Go) {
+            golang::Program::build()
+        } else {
+            Err("it takes no part".to_owned())
+        }
+    }
+
     /// Where the facts look for a filesystem; no file takes part.
     pub(crate) fn directory(&self) -> io::Result<PathBuf> {
         std::env::current_dir()
@@ -97,11 +109,23 @@ pub(crate) fn text(cells: &[Cell], facts: &Facts) -> String {
     let mut out = String::from("# Streams between sockets\n\n");
     out.push_str(
         "A process writes into one connection, another moves the bytes to a second connection, a \
-         third reads and checks them. Medians, with the lowest and the highest in brackets. \
+         third reads and checks them. All of them wait until the first byte is there; then the time of \
+         the moving process is taken until the transfer has returned. Before that, the tasks' \
+         sockets are with tokio's runtime of one thread, and Go's with its own of as many threads \
+         as it likes; the start of either is not measured. Medians, with the lowest and the highest in brackets. \
          Ratios are how many times worse fdflow is: below 1 it is better.\n\n",
     );
     // Writing to a String cannot fail, here and below.
-    let _written = write!(out, "{facts}").is_ok();
+    let _written = write!(out, "{facts}\n{}", targets::text(cells)).is_ok();
+    let failures = tables::failures(cells);
+    if !failures.is_empty() {
+        let _written = write!(
+            out,
+            "\n## What is missing\n\nA contender that is absent, or fails once at a point, is left out there.\n\n\
+             {failures}"
+        )
+        .is_ok();
+    }
     for figure in [Figure::Cpu, Figure::Speed] {
         let _written = writeln!(out, "\n## {}\n", figure.name()).is_ok();
         out.push_str(&tables::ratios(cells, figure));
@@ -144,7 +168,7 @@ mod tests {
         let jobs = Cli::parse_from(["bench"]).select.jobs();
         assert_eq!(jobs.len(), 44);
         assert_eq!((jobs[0].size, jobs[43].size), (1 << 10, 1 << 20));
-        assert!(jobs.iter().all(|job| job.contenders.len() == 5));
+        assert!(jobs.iter().all(|job| job.contenders.len() == 9));
     }
 
     #[test]

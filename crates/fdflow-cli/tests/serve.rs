@@ -9,7 +9,7 @@ use std::os::unix::net::{UnixListener, UnixStream};
 use std::process::Command;
 
 use rustix::process::Signal;
-use support::server::{Server, eventually};
+use support::server::{Server, eventually, refusal};
 use support::{Folder, fdflow, stderr, stdout};
 
 #[test]
@@ -61,7 +61,7 @@ fn without_an_address_it_serves_the_current_folder_on_port_8080_and_says_so() {
     let mut command = fdflow();
     command.arg("serve").current_dir(folder.dir());
     if taken.is_err() {
-        let output = command.output().unwrap();
+        let output = refusal(command);
         assert_eq!(output.status.code(), Some(2));
         assert!(stderr(&output).contains("127.0.0.1:8080"), "{}", stderr(&output));
         return;
@@ -108,12 +108,12 @@ fn a_stale_socket_is_replaced_and_one_in_use_or_a_file_is_not() {
     drop(UnixListener::bind(&stale).unwrap());
     let server = Server::run(serve(&stale), 1);
     assert!(UnixStream::connect(&stale).is_ok());
-    let second = serve(&stale).output().unwrap();
+    let second = refusal(serve(&stale));
     assert_eq!(second.status.code(), Some(2));
     assert!(stderr(&second).contains("somebody listens there"), "{}", stderr(&second));
     assert!(UnixStream::connect(&stale).is_ok());
     drop(server);
-    let file = serve(&folder.path("from")).output().unwrap();
+    let file = refusal(serve(&folder.path("from")));
     assert_eq!(file.status.code(), Some(2));
     assert!(stderr(&file).contains("no socket"), "{}", stderr(&file));
     assert_eq!(folder.read("from"), folder.bytes);
@@ -156,7 +156,9 @@ fn what_is_wrong_at_the_start_is_one_line_and_exit_code_2() {
         (&[dir, "--access-log", "/no/such/log"], "name another file with --access-log"),
         (&[dir, "--index", "../x"], "correct --index"),
     ] {
-        let output = fdflow().arg("serve").args(flags).output().unwrap();
+        let mut command = fdflow();
+        command.arg("serve").args(flags);
+        let output = refusal(command);
         let errors = stderr(&output);
         assert_eq!(output.status.code(), Some(2), "{flags:?}: {errors}");
         assert_eq!(errors.lines().count(), 1, "{flags:?}: {errors}");
@@ -183,7 +185,9 @@ fn a_flag_that_cannot_be_read_says_how_it_is_written() {
         (&["--threads", "0"], "--threads"),
         (&["--log-format", "xml"], "combined and json"),
     ] {
-        let output = fdflow().arg("serve").args(flags).output().unwrap();
+        let mut command = fdflow();
+        command.arg("serve").args(flags);
+        let output = refusal(command);
         assert_eq!(output.status.code(), Some(2), "{flags:?}");
         assert!(stderr(&output).contains(told), "{flags:?}: {}", stderr(&output));
     }
@@ -196,9 +200,9 @@ fn a_port_that_another_of_its_own_has_is_busy_too() {
     command.args(["serve", "--threads", "2", "--listen", "127.0.0.1:0"]).arg(folder.dir());
     let first = Server::run(command, 1);
     let address = first.address().to_string();
-    let second =
-        fdflow().args(["serve", "--threads", "2", "--listen", &address]).arg(folder.dir()).output();
-    let second = second.unwrap();
+    let mut second = fdflow();
+    second.args(["serve", "--threads", "2", "--listen", &address]).arg(folder.dir());
+    let second = refusal(second);
     assert_eq!(second.status.code(), Some(2));
     assert!(stderr(&second).contains("end what listens there"), "{}", stderr(&second));
 }
@@ -238,7 +242,7 @@ fn the_qr_code_is_of_an_address_that_others_can_reach() {
 
 #[test]
 fn a_client_that_half_closes_still_gets_the_whole_answer() {
-    let folder = Folder::with(3_000_000);
+    let folder = Folder::with(48_000_000);
     let server = Server::start(folder.dir(), &[]);
     let mut client = server.connect();
     client.send(b"GET /from HTTP/1.1\r\nHost: x\r\n\r\n");

@@ -226,3 +226,110 @@ fn digit(character: Option<&u8>) -> Result<u8, BadName> {
         _ => Err(BadName::Escape),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::collection::vec;
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn name(uri: &str) -> Name {
+        Name::from_uri(uri).unwrap()
+    }
+
+    #[test]
+    fn a_path_is_decoded_once() {
+        assert_eq!(name("/a%20b/%C3%BC%ff").as_bytes(), b"a b/\xc3\xbc\xff");
+        assert_eq!(name("/%2541").as_bytes(), b"%41");
+        assert_eq!(name("/a+b").as_bytes(), b"a+b");
+        assert_eq!(name("/ü").as_bytes(), "ü".as_bytes());
+    }
+
+    #[test]
+    fn empty_components_and_dots_are_dropped_and_two_dots_refused() {
+        for same in ["/a/b", "//a//b", "/./a/b", "/a/%2e/b"] {
+            assert_eq!(name(same), name("/a/b"));
+        }
+        for (uri, slash) in [("/a/", true), ("/a//", true), ("/a/.", true), ("/a", false)] {
+            assert_eq!((name(uri).as_bytes(), name(uri).has_slash()), (&b"a"[..], slash));
+        }
+        for root in ["", "/", "//", "/."] {
+            assert!(name(root).is_root() && name(root).has_slash());
+            assert_eq!((name(root).as_bytes(), &*name(root).to_uri()), (&b"."[..], "/"));
+        }
+        for up in ["/..", "/a/../b", "/%2e.", "/a/%2E%2e/"] {
+            assert_eq!(Name::from_uri(up), Err(BadName::Parent));
+        }
+        assert_eq!(name("/...").as_bytes(), b"...");
+    }
+
+    #[test]
+    fn what_is_no_name_is_refused() {
+        for (uri, why) in [
+            ("*", BadName::Relative),
+            ("a", BadName::Relative),
+            ("/%", BadName::Escape),
+            ("/%4", BadName::Escape),
+            ("/%4/", BadName::Escape),
+            ("/%+4", BadName::Escape),
+            ("/%gg", BadName::Escape),
+            ("/a%2fb", BadName::Forbidden),
+            ("/a%2F..", BadName::Forbidden),
+            ("/a\\b", BadName::Forbidden),
+            ("/%5c", BadName::Forbidden),
+            ("/a%00", BadName::Forbidden),
+        ] {
+            assert_eq!(Name::from_uri(uri), Err(why), "{uri}");
+        }
+    }
+
+    #[test]
+    fn a_name_has_a_parent_children_and_siblings() {
+        let file = name("/a/b.js");
+        assert_eq!(file.file_name(), Some(&b"b.js"[..]));
+        assert_eq!(file.parent(), Some(name("/a/")));
+        assert_eq!(file.parent().and_then(|a| a.parent()), Some(Name::root()));
+        assert_eq!((Name::root().parent(), Name::root().file_name()), (None, None));
+        assert_eq!(file.with_suffix(b".br"), name("/a/b.js.br"));
+        assert_eq!(name("/a/").child(b"c"), name("/a/c"));
+        assert_eq!(Name::root().child(b"c"), name("/c"));
+        assert_eq!(Name::root().checked_child(b"c"), Ok(name("/c")));
+        assert_eq!(name("/a").as_folder(), name("/a/"));
+        for bad in [&b""[..], b".", b"..", b"a/b", b"a\\b", b"a\0"] {
+            assert!(Name::root().checked_child(bad).is_err());
+        }
+    }
+
+    #[test]
+    fn dots_hide_and_only_the_first_well_known_does_not() {
+        for hidden in ["/.a", "/a/.b/c", "/.well-known/.a", "/a/.well-known", "/.well-known2"] {
+            assert!(name(hidden).is_hidden(), "{hidden}");
+        }
+        for shown in ["/", "/a.b", "/a/b.", "/.well-known", "/.well-known/security.txt"] {
+            assert!(!name(shown).is_hidden(), "{shown}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn any_text_is_a_name_or_refused_and_a_name_fetches_itself(uri in "/?([./%a-f2\\\\ü]|%[0-9a-f]{2}){0,12}") {
+            if let Ok(name) = Name::from_uri(&uri) {
+                prop_assert_eq!(&Name::from_uri(&name.to_uri()), &Ok(name.clone()));
+                for component in name.components() {
+                    prop_assert!(check(component).is_ok() && component != b"." && !component.is_empty());
+                }
+            }
+        }
+
+        #[test]
+        fn any_bytes_that_can_be_a_name_come_back_from_its_uri(bytes in vec(any::<u8>(), 1..20)) {
+            if let Ok(name) = Name::root().checked_child(&bytes) {
+                let uri = name.to_uri();
+                prop_assert!(uri.parse::<http::Uri>().is_ok());
+                prop_assert_eq!(Name::from_uri(&uri), Ok(name));
+                prop_assert!(can_be_asked_for(&bytes));
+            }
+        }
+    }
+}

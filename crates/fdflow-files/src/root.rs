@@ -26,6 +26,8 @@ use std::{fmt, io, str};
 
 use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
+use tokio::runtime::Handle;
+use tokio::sync::Semaphore;
 
 use crate::listing::Entry;
 use crate::name::{Name, dotted};
@@ -49,7 +51,12 @@ struct Shared {
     /// Whether the root's own filesystem is slow: then nothing is tried on the runtime's thread.
     slow: bool,
     filesystems: Filesystems,
+    turns: Arc<Semaphore>,
 }
+
+/// So many calls of a root wait at once. Half of tokio's blocking threads, so that a filesystem
+/// that answers nobody any more leaves some to the rest of the program.
+const TURNS: usize = 256;
 
 /// Which symbolic links are followed. The magic links of `/proc` never are.
 ///
@@ -126,13 +133,6 @@ pub(crate) struct Facts {
     pub slow: bool,
 }
 
-impl Facts {
-    /// Whether both are of the same file or folder, changed or not.
-    pub(crate) fn same_inode(&self, other: &Self) -> bool {
-        (self.kind, self.device, self.inode) == (other.kind, other.device, other.inode)
-    }
-}
-
 /// Why it was not opened.
 #[derive(Debug)]
 pub(crate) enum OpenError {
@@ -194,7 +194,8 @@ impl Root {
     fn by(way: Way, folder: OwnedFd, symlinks: Symlinks, hidden: bool) -> Result<Self, Errno> {
         let filesystems = Filesystems::default();
         let slow = filesystems.is_slow(&folder)?;
-        let shared = Shared { folder, symlinks, hidden, way, slow, filesystems };
+        let turns = Arc::new(Semaphore::new(TURNS));
+        let shared = Shared { folder, symlinks, hidden, way, slow, filesystems, turns };
         Ok(Self { shared: Arc::new(shared) })
     }
 
@@ -208,7 +209,7 @@ impl Root {
             return answer;
         }
         let (root, name) = (self.clone(), name.clone());
-        patiently(move || root.open_patiently(&name)).await?
+        self.patiently(move || root.open_patiently(&name)).await?
     }
 
     /// Opens it if that needs no waiting; `None` where it does, or may.
@@ -227,12 +228,13 @@ impl Root {
     /// # Errors
     ///
     /// See [`OpenError`].
+    #[cfg(test)]
     pub(crate) async fn look(&self, name: &Name) -> Result<Facts, OpenError> {
         if let Some(answer) = self.try_look(name) {
             return answer;
         }
         let (root, name) = (self.clone(), name.clone());
-        patiently(move || root.look_patiently(&name)).await?
+        self.patiently(move || root.look_patiently(&name)).await?
     }
 
     /// What is true of it now, if that needs no waiting: three calls, where [`Root::try_open`]
@@ -293,7 +295,7 @@ impl Root {
     pub(crate) async fn list(&self, dir: &Opened) -> io::Result<Vec<Entry>> {
         let root = self.clone();
         let (folder, name) = (dir.fd.try_clone()?, dir.name.clone());
-        patiently(move || Ok(entries::of(&root, &folder, &name)?)).await?
+        self.patiently(move || Ok(entries::of(&root, &folder, &name)?)).await?
     }
 
     /// As [`Root::open`], but waits on this thread.
@@ -309,6 +311,24 @@ impl Root {
         let path = self.asked_for(name)?;
         let looked = again_and_again(|| self.shared.look_waiting(path))?;
         matching(name, looked.facts).map(|()| looked.facts)
+    }
+
+    /// Does work that may wait where it holds nobody up: on tokio's blocking threads, or right here
+    /// where no runtime runs.
+    async fn patiently<T, F>(&self, work: F) -> io::Result<T>
+    where
+        T: Send + 'static,
+        F: FnOnce() -> T + Send + 'static,
+    {
+        let Ok(runtime) = Handle::try_current() else { return Ok(work()) };
+        let turn =
+            Arc::clone(&self.shared.turns).acquire_owned().await.map_err(io::Error::other)?;
+        let work = move || {
+            // Kept by the work: whoever asked for it may have gone, and it still waits.
+            let _turn = turn;
+            work()
+        };
+        runtime.spawn_blocking(work).await.map_err(io::Error::other)
     }
 
     /// The path of a name that may be asked for.
@@ -346,19 +366,6 @@ fn again_and_again<T>(mut attempt: impl FnMut() -> Result<T, Stop>) -> Result<T,
         }
     }
     Err(OpenError::Failed(Errno::AGAIN.into()))
-}
-
-/// Does work that may wait where it holds nobody up: on tokio's blocking threads, or right here
-/// where no runtime runs.
-async fn patiently<T, F>(work: F) -> Result<T, io::Error>
-where
-    T: Send + 'static,
-    F: FnOnce() -> T + Send + 'static,
-{
-    match tokio::runtime::Handle::try_current() {
-        Ok(runtime) => runtime.spawn_blocking(work).await.map_err(io::Error::other),
-        Err(_) => Ok(work()),
-    }
 }
 
 impl From<io::Error> for OpenError {

@@ -188,7 +188,7 @@ where
     match upload.answer(&mut body).await {
         Ok(response) => response,
         Err(refusal) => {
-            let read = body.settle(&head.headers).await;
+            let read = !refusal.is_last() && body.settle(&head.headers).await;
             refusal.answer(head.version, !read)
         }
     }
@@ -248,6 +248,10 @@ impl Upload<'_> {
         }
         match fields::boolean(self.headers(), &fields::UPLOAD_COMPLETE) {
             Some(complete) if self.options.resumable => self.begun(complete, body).await,
+            Some(false) => {
+                let reason = "uploads in parts are not taken here";
+                Err(Refusal::new(StatusCode::NOT_IMPLEMENTED, reason))
+            }
             _ => self.whole(None, body).await,
         }
     }

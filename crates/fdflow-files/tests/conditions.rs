@@ -1,5 +1,11 @@
 //! Preconditions over the wire: the statuses, and what stands in the heads.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::cast_possible_truncation,
+    reason = "a test fails by panicking"
+)]
+
 mod support;
 
 use std::fs;

@@ -1,5 +1,11 @@
 //! Folders, what is not there, and the methods.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::cast_possible_truncation,
+    reason = "a test fails by panicking"
+)]
+
 mod support;
 
 use std::fs;

@@ -1,5 +1,11 @@
 //! A changed, replaced or deleted file is seen by the very next request, from the cache or not.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::cast_possible_truncation,
+    reason = "a test fails by panicking"
+)]
+
 mod support;
 
 use std::fs;

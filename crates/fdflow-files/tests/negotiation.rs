@@ -1,5 +1,11 @@
 //! What a file is said to be, in which coding it is sent, and which headers go along.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::cast_possible_truncation,
+    reason = "a test fails by panicking"
+)]
+
 mod support;
 
 use std::fs;

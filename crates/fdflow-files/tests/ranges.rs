@@ -1,5 +1,11 @@
 //! Ranges over the wire: one, many, none, and what they cost.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::cast_possible_truncation,
+    reason = "a test fails by panicking"
+)]
+
 mod support;
 
 use support::{Answer, Site, noise};

@@ -1,5 +1,11 @@
 //! What answers take, measured on the whole process: one test, so that no other is measured.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::cast_possible_truncation,
+    reason = "a test fails by panicking"
+)]
+
 mod support;
 
 use std::fs;

@@ -9,7 +9,7 @@ use std::task::{Context, Poll};
 ///
 /// Implemented for `TcpStream`, `UnixStream` and their read halves, `pipe::Receiver`,
 /// [`AsyncFd`](tokio::io::unix::AsyncFd), files (of tokio and of the standard library), for
-/// [`Plain`](crate::Plain) around any `AsyncRead`, and for references to all of these.
+/// [`Plain`](crate::Plain) around any `AsyncRead`, and for references to and boxes of these.
 ///
 /// # Your own type
 ///
@@ -185,4 +185,4 @@ macro_rules! forward {
     };
 }
 
-forward!(&T, &mut T, Arc<T>);
+forward!(&T, &mut T, Arc<T>, Box<T>);

@@ -136,7 +136,7 @@ impl<S: AsyncSource + Clone, D: AsyncSink + Clone> Flow<S, D> {
     }
 
     fn poll_steps(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), TransferError>> {
-        let _guard = SigpipeGuard::new();
+        let mut guard = None;
         let until = self.core.ledger().given().saturating_add(BYTES);
         for _ in 0..STEPS {
             if self.core.ledger().given() >= until {
@@ -145,6 +145,9 @@ impl<S: AsyncSource + Clone, D: AsyncSink + Clone> Flow<S, D> {
             if self.core.ledger().staged() == 0 {
                 let most = ready!(self.poll_may_take(cx));
                 self.core.set_chunk(self.chunk.min(most));
+            }
+            if guard.is_none() && self.core.may_signal() {
+                guard = Some(SigpipeGuard::new());
             }
             let taken = self.core.ledger().taken();
             let attempt = attempt(&mut self.core, &self.source, &self.sink)?;
@@ -205,7 +208,7 @@ impl<S: AsyncSource + Clone, D: AsyncSink + Clone> Flow<S, D> {
         };
         if ready.is_pending() && side == Side::Source && self.unflushed {
             // The peer may be waiting for what the sink holds back before it sends any more.
-            if let Poll::Ready(flushed) = self.sink.poll_flush(cx) {
+            if let Poll::Ready(flushed) = self.poll_flush(cx) {
                 self.unflushed = false;
                 flushed.map_err(|cause| self.failed(Operation::Flush, Side::Sink, cause))?;
             }
@@ -216,9 +219,14 @@ impl<S: AsyncSource + Clone, D: AsyncSink + Clone> Flow<S, D> {
     fn poll_flushed(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), TransferError>> {
         self.waits = Side::Sink;
         self.core.rest();
-        let flushed = ready!(self.sink.poll_flush(cx));
+        let flushed = ready!(self.poll_flush(cx));
         self.unflushed = false;
         Poll::Ready(flushed.map_err(|cause| self.failed(Operation::Flush, Side::Sink, cause)))
+    }
+
+    fn poll_flush(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let _guard = self.core.sink_may_signal().then(SigpipeGuard::new);
+        self.sink.poll_flush(cx)
     }
 
     /// Fails once nothing has moved for `idle`.

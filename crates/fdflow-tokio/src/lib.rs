@@ -32,6 +32,8 @@
 //! [`copy_bidirectional`] and [`Bidirectional`] are for proxies: both directions at once, with
 //! half-closes, resets, timeouts, rates and live [`Counters`].
 //!
+//! [`Fanout`] moves one source to several sinks: a recording and its viewers.
+//!
 //! The bytes are moved by the same lines as in blocking transfers. This crate only decides when:
 //! a poll does a bounded amount of work and then lets other tasks have their turn, and a flow that
 //! waits for its source with nothing on its way holds neither a pipe nor a buffer.
@@ -42,6 +44,7 @@ mod core_ends;
 mod counters;
 mod end;
 mod ends;
+mod fanout;
 mod file;
 mod flow;
 mod plain;
@@ -56,6 +59,7 @@ pub use bidirectional::{
 pub use child::{child_stderr, child_stdin, child_stdout};
 pub use counters::Counters;
 pub use end::{AsyncSink, AsyncSource};
+pub use fanout::Fanout;
 pub use fdflow::{Report, TransferError};
 pub use plain::Plain;
 pub use transfer::{Parts, Transfer, copy};

@@ -5,8 +5,6 @@
 mod support;
 
 use std::io::ErrorKind;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use fdflow::{Report, Routes};
@@ -15,9 +13,10 @@ use fdflow_tokio::{
 };
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-use support::socket::{PAIRS, Socket, Sort, narrow, pair, reset, tcp};
-use support::{Room, guarded, reading_slowly, writing};
-use support::{at_most, current_thread, denied, in_paused_time, on_each_runtime, pattern, reading};
+use socket2::SockRef;
+use support::socket::{PAIRS, Socket, Sort, narrow, pair, reset, tcp, tcp_of_window};
+use support::{at_most, denied, in_paused_time, on_each_runtime, pattern, reading};
+use support::{reading_slowly, writing};
 
 type Ended = Result<Both<Report>, BidirectionalError>;
 
@@ -138,6 +137,35 @@ fn h06_a_reset_is_passed_on_after_what_had_been_received() {
 }
 
 #[test]
+fn h06_a_reset_waits_for_the_acknowledgement_of_what_was_given_before_it() {
+    on_each_runtime(|| async {
+        let ((mut client, a), (b, mut server)) = (tcp().await, tcp_of_window(4096).await);
+        // All of it fits into the proxy's own end, and little of it into the server's.
+        SockRef::from(&b).set_send_buffer_size(1 << 20).unwrap();
+        let bytes = pattern(200_000, 36);
+        let mut flow = Bidirectional::new(a, b).routes(Routes::all());
+        let counters = flow.counters(Direction::AToB);
+        let mut run = Box::pin(flow.run());
+        client.write_all(&bytes).await.unwrap();
+        while counters.bytes() < 200_000 {
+            assert!(at_most(1, run.as_mut()).await.is_none());
+            tokio::task::yield_now().await;
+        }
+        reset(client);
+        // The server reads nothing meanwhile: the proxy knows of the reset, and waits.
+        for _ in 0..50 {
+            assert!(at_most(1, run.as_mut()).await.is_none(), "it has not been acknowledged");
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+        let mut heard = Vec::new();
+        let (ended, read) = tokio::join!(run, server.read_to_end(&mut heard));
+        assert_eq!(read.unwrap_err().kind(), ErrorKind::ConnectionReset);
+        assert!(heard == bytes, "{} of {} bytes", heard.len(), bytes.len());
+        assert_eq!(ended.unwrap_err().end(), Some(End::A));
+    });
+}
+
+#[test]
 fn h06_what_a_failed_sink_had_sent_is_delivered_too() {
     on_each_runtime(|| async {
         let ((client, a), (b, mut server)) = (tcp().await, tcp().await);
@@ -224,8 +252,12 @@ fn h24_h27_timeouts_see_spliced_bytes_and_end_quiet_flows() {
                 tokio::time::sleep(seconds(9)).await;
             }
             client.shutdown().await.unwrap();
+            std::future::pending::<()>().await;
         };
-        let (ended, ()) = tokio::join!(flow.run(), talk);
+        let ended = tokio::select! {
+            ended = flow.run() => ended,
+            () = talk => unreachable!("it never ends"),
+        };
         let error = ended.unwrap_err();
         assert_eq!((error.kind(), error.direction()), (ErrorKind::TimedOut, None));
         assert!(error.to_string().contains("one direction has ended"), "{error}");
@@ -328,57 +360,4 @@ fn any_stream_can_be_an_end() {
         proxy.await.unwrap().unwrap();
         assert!(answer == bytes);
     });
-}
-
-#[test]
-fn one_fast_flow_and_two_hundred_slow_ones_all_progress_on_one_thread() {
-    let _room = Room::enter();
-    current_thread().block_on(guarded(async {
-        let done = Arc::new(AtomicBool::new(false));
-        let (client, a, b, server) = line(Sort::Unix, Sort::Unix).await;
-        let mut flow = Bidirectional::new(a, b).routes(Routes::all());
-        let fast = tokio::spawn(async move { flow.run().await.map(drop) });
-        // Peers on threads of their own: the flow is always ready.
-        let (stop, [client, server]) = (Arc::clone(&done), [client, server].map(into_std));
-        let feeding = std::thread::spawn(move || {
-            while !stop.load(Ordering::Relaxed) {
-                std::io::Write::write_all(&mut &client, &[1; 65_536]).unwrap();
-            }
-        });
-        let eating =
-            std::thread::spawn(move || std::io::copy(&mut &server, &mut std::io::sink()).unwrap());
-        let mut slow = Vec::new();
-        for _ in 0..200 {
-            let (mut client, a, b, mut server) = line(Sort::Unix, Sort::Unix).await;
-            let mut flow = Bidirectional::new(a, b).routes(Routes::all());
-            let flow = tokio::spawn(async move { flow.run().await.map(drop) });
-            let talk = tokio::spawn(async move {
-                for i in 0..20 {
-                    client.write_all(&[i]).await.unwrap();
-                    assert_eq!(server.read_u8().await.unwrap(), i);
-                }
-            });
-            slow.push((flow, talk));
-        }
-        for (flow, talk) in slow {
-            talk.await.unwrap();
-            flow.await.unwrap().unwrap();
-        }
-        assert!(!fast.is_finished(), "it was busy all the time");
-        done.store(true, Ordering::Relaxed);
-        // The feeder's end is closed with its thread, the other as soon as that is seen.
-        let joined = tokio::task::spawn_blocking(move || {
-            feeding.join().unwrap();
-            eating.join().unwrap()
-        });
-        assert!(joined.await.unwrap() > 0);
-        fast.await.unwrap().unwrap();
-    }));
-}
-
-fn into_std(socket: Socket) -> std::os::unix::net::UnixStream {
-    let Socket::Unix(socket) = socket else { panic!("it was asked for") };
-    let socket = socket.into_std().unwrap();
-    socket.set_nonblocking(false).unwrap();
-    socket
 }

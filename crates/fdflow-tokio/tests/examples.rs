@@ -58,3 +58,37 @@ fn the_proxy_passes_both_directions_on_and_counts_them() {
     said.read_line(&mut line).unwrap();
     assert!(line.ends_with("1000001 bytes up, 2000003 bytes down\n"), "{line}");
 }
+
+#[test]
+fn the_recording_and_the_client_both_get_what_the_camera_sends() {
+    let directory = tempfile::tempdir().unwrap();
+    for (at, length) in [0, 1, 100_000, 20_000_003].into_iter().enumerate() {
+        let film = support::pattern(length, at as u64);
+        let path = directory.path().join(at.to_string());
+        let child = Command::new(example("camera_tokio"))
+            .arg("127.0.0.1:0")
+            .arg(&path)
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut server = Running(child);
+        let mut said = BufReader::new(server.0.stdout.take().unwrap());
+        let mut address = String::new();
+        said.read_line(&mut address).unwrap();
+        let mut camera = TcpStream::connect(address.trim()).unwrap();
+        let mut client = TcpStream::connect(address.trim()).unwrap();
+        let watching = std::thread::spawn(move || {
+            let mut seen = Vec::new();
+            client.read_to_end(&mut seen).unwrap();
+            seen
+        });
+        camera.write_all(&film).unwrap();
+        drop(camera);
+        assert!(watching.join().unwrap() == film, "the client, {length}");
+        let mut report = String::new();
+        said.read_to_string(&mut report).unwrap();
+        assert!(server.0.wait().unwrap().success());
+        assert!(report.starts_with(&format!("{length} bytes relayed")), "{report}");
+        assert!(std::fs::read(&path).unwrap() == film, "the recording, {length}");
+    }
+}

@@ -11,7 +11,7 @@ use fdflow::Side;
 use fdflow_tokio::{Transfer, copy};
 
 use support::socket::{Sort, pair};
-use support::{moved, on_each_runtime, pattern, reading, reading_slowly, writing};
+use support::{moved, on_each_runtime, pattern, reading_slowly, writing};
 
 fn file_of(bytes: &[u8]) -> File {
     let mut file = tempfile::tempfile().unwrap();
@@ -46,26 +46,6 @@ fn a_file_goes_to_sockets_from_its_position_or_from_an_offset() {
                 let expected = if offset.is_some() { 5 } else { bytes.len() as u64 };
                 assert_eq!(file.stream_position().unwrap(), expected);
             }
-        }
-    });
-}
-
-#[test]
-fn h29_a_file_that_is_not_in_memory_is_read_on_another_thread_first() {
-    on_each_runtime(|| async {
-        // Not in /tmp, which may be memory.
-        let mut file = tempfile::tempfile_in(env!("CARGO_MANIFEST_DIR")).unwrap();
-        let bytes = pattern(4 << 20, 41);
-        file.write_all(&bytes).unwrap();
-        file.sync_all().unwrap();
-        file.rewind().unwrap();
-        rustix::fs::fadvise(&file, 0, None, rustix::fs::Advice::DontNeed).unwrap();
-        let (mut sink, catch) = pair(Sort::Unix).await;
-        let catching = reading(catch);
-        let ended = moved(copy(&mut file, &mut sink).await);
-        drop(sink);
-        if ended.is_some() {
-            assert!(catching.await.unwrap() == bytes);
         }
     });
 }

@@ -44,6 +44,17 @@ impl TransferError {
         self
     }
 
+    /// The same, for another report: the cause as far as it can be told twice.
+    pub(crate) fn again(&self) -> Self {
+        let Inner { cause, operation, side, staged, report, .. } = &*self.inner;
+        let cause = match cause.raw_os_error() {
+            Some(errno) => io::Error::from_raw_os_error(errno),
+            None => io::Error::new(cause.kind(), cause.to_string()),
+        };
+        let fault = Fault { cause, operation: *operation, side: *side };
+        Self::new(fault, *staged, report.clone())
+    }
+
     /// The cause; its `kind()` is `TimedOut` after an idle timeout, `Unsupported` where no route
     /// fits, `InvalidInput` where the two ends cannot be joined.
     #[must_use]

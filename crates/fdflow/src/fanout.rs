@@ -1,23 +1,25 @@
 //! One source to several sinks, each with a policy for when it lags behind.
 
+mod flow;
 mod hub;
 mod lane;
 mod report;
+#[cfg(test)]
+mod scripted;
+mod stepping;
 
 use std::fmt;
 use std::io;
-use std::sync::mpsc::channel;
-use std::thread::{Builder, Scope, scope};
 use std::time::Duration;
 
 pub use report::{FanoutError, FanoutReport, Gap, SinkEnd, SinkReport};
+#[doc(hidden)]
+pub use stepping::{Hub, HubStep};
 
-use crate::pipe::Pipe;
+use crate::cancel::Cancel;
 use crate::source::{Sink, Source};
-use crate::stage::WIDE;
-use crate::sys::{Kernel, System, sigpipe};
-use crate::transfer::{Parts, Transfer};
-use hub::Hub;
+use crate::sys::sigpipe;
+use flow::Flow;
 use lane::Lane;
 
 /// How long sinks that nobody waits for may take nothing after the source's end.
@@ -57,7 +59,11 @@ pub enum Lag {
 /// * **Bytes behind** are counted as those that the sink's own `write` has not taken. The pipe of
 ///   a sink has room for 256 pieces of the source, and for 1 MiB where these are pages; the system
 ///   may grant less. When it is full, its sink is as far behind as it can be.
-/// * **Costs** two descriptors for the source and for each sink, four where it may be detached.
+/// * **Cancelling.** A [`cancel_handle`](Self::cancel_handle) ends a run from another thread;
+///   another run goes on where it stopped, [`into_parts`](Self::into_parts) hands out what was
+///   on its way.
+/// * **Costs** six descriptors, and two for each sink, four where it may be detached or the run
+///   cancelled.
 ///
 /// ```
 /// use std::{fs::File, io::Write};
@@ -78,10 +84,56 @@ pub enum Lag {
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 pub struct Fanout<'a, S> {
-    source: S,
+    /// Until the first run.
+    source: Option<S>,
+    /// Those that no run has seen yet.
     sinks: Vec<(Box<dyn Sink + Send + 'a>, Lag)>,
     limit: Option<u64>,
     linger: Duration,
+    cancel: Option<Cancel>,
+    flow: Option<Flow<'a, S>>,
+}
+
+/// A fan-out taken apart.
+#[non_exhaustive]
+pub struct FanoutParts<'a, S> {
+    /// The source; `None` where it has come to its end.
+    pub source: Option<S>,
+    /// Bytes taken from the source and not relayed, in order.
+    pub undelivered: Vec<u8>,
+    /// The sinks, in the order in which they were added; `None` where one was complete, detached
+    /// or has failed.
+    pub sinks: Vec<Option<SinkParts<'a>>>,
+}
+
+/// A sink of a fan-out that was taken apart.
+#[non_exhaustive]
+pub struct SinkParts<'a> {
+    /// The sink.
+    pub sink: Box<dyn Sink + Send + 'a>,
+    /// Bytes that were on their way to it, in order.
+    pub undelivered: Vec<u8>,
+    /// So many bytes at the front of the fan-out's own [`undelivered`](FanoutParts::undelivered)
+    /// ones it has got, or has among its `undelivered` ones.
+    pub in_advance: u64,
+}
+
+impl<S> fmt::Debug for FanoutParts<'_, S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("FanoutParts")
+            .field("undelivered", &self.undelivered.len())
+            .field("sinks", &self.sinks)
+            .finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for SinkParts<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SinkParts")
+            .field("undelivered", &self.undelivered.len())
+            .field("in_advance", &self.in_advance)
+            .finish_non_exhaustive()
+    }
 }
 
 impl<S> fmt::Debug for Fanout<'_, S> {
@@ -98,10 +150,12 @@ impl<S> fmt::Debug for Fanout<'_, S> {
 impl<'a, S: Source + Send> Fanout<'a, S> {
     /// Everything from `source`, to no sink yet. Makes no system call.
     pub fn new(source: S) -> Self {
-        Self { source, sinks: Vec::new(), limit: None, linger: LINGER }
+        let (sinks, source) = (Vec::new(), Some(source));
+        Self { source, sinks, limit: None, linger: LINGER, cancel: None, flow: None }
     }
 
-    /// To `sink` too. Reports are in the order of these calls.
+    /// To `sink` too. Reports are in the order of these calls. One that is added between two runs
+    /// gets what is relayed from then on; what went before is its first gap.
     #[must_use]
     pub fn sink(mut self, sink: impl Sink + Send + 'a, lag: Lag) -> Self {
         self.sinks.push((Box::new(sink), lag));
@@ -123,68 +177,119 @@ impl<'a, S: Source + Send> Fanout<'a, S> {
         self
     }
 
-    /// Moves bytes until the source ends and the sinks have them.
+    /// A handle with which another thread can end a run, also one that waits.
+    ///
+    /// With a handle, the threads of the sinks wait in poll, where they would make plain blocking
+    /// calls otherwise. A handle that is got while the fan-out runs is for the runs after that.
+    ///
+    /// ```
+    /// use std::{io::Write, os::unix::net::UnixStream, thread};
+    /// use fdflow::{Fanout, Lag};
+    /// let (source, mut camera) = UnixStream::pair()?;
+    /// let (reader, sink) = std::io::pipe()?;
+    /// camera.write_all(b"a film")?;
+    ///
+    /// let mut fanout = Fanout::new(source).sink(sink, Lag::Block);
+    /// let cancel = fanout.cancel_handle()?;
+    /// thread::spawn(move || cancel.cancel());
+    /// let error = fanout.run().unwrap_err(); // the camera is silent: only the handle ends it
+    /// assert!(error.is_cancelled());
+    ///
+    /// drop(camera);
+    /// fanout.run()?; // goes on where it stopped
+    /// drop(fanout);
+    /// assert_eq!(std::io::read_to_string(reader)?, "a film");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     ///
     /// # Errors
     ///
-    /// The source fails, no sink is left, or there are no descriptors or threads to be had. What
-    /// was relayed before went to all, and is in the error's report. A sink that fails while
-    /// others go on is no error: see [`SinkReport::end`].
-    pub fn run(self) -> Result<FanoutReport, FanoutError> {
-        let _guard = sigpipe::Guard::new();
-        scope(|scope| self.run_in(scope))
-    }
-
-    fn run_in<'s>(self, scope: &'s Scope<'s, '_>) -> Result<FanoutReport, FanoutError>
-    where
-        'a: 's,
-        S: 's,
-    {
-        let (end, ended) = channel();
-        let mut lanes = Vec::new();
-        for (index, (sink, lag)) in self.sinks.into_iter().enumerate() {
-            lanes.push(Lane::open(scope, index, sink, lag, self.linger, end.clone())?);
-        }
-        drop(end);
-        let (reader, writer) = Pipe::with_capacity(WIDE)?.split();
-        let mut feeding = Transfer::new(self.source, writer);
-        if let Some(limit) = self.limit {
-            feeding = feeding.limit(limit);
-        }
-        let stop = feeding.cancel_handle()?;
-        let feeder = Builder::new().spawn_scoped(scope, move || {
-            let result = feeding.run();
-            // Drops the write end: the hub comes to the end.
-            let Parts { undelivered, report, .. } = feeding.into_parts();
-            (result.err(), undelivered, report.bytes())
-        })?;
-        let mut hub = Hub::new(reader, lanes);
-        let relayed = hub.relay();
-        stop.cancel();
-        let (failed, undelivered, fed) = match feeder.join() {
-            Ok(ended) => ended,
-            Err(panic) => std::panic::resume_unwind(panic),
+    /// No descriptors to be had for the pipe behind it.
+    pub fn cancel_handle(&mut self) -> io::Result<Cancel> {
+        let cancel = match &self.cancel {
+            Some(cancel) => cancel.clone(),
+            None => Cancel::new()?,
         };
-        let mut rest = hub.rest();
-        rest.extend_from_slice(&undelivered);
-        let taken = fed + undelivered.len() as u64;
-        let report = hub.finish(&ended, taken);
-        let cancelled = failed.as_ref().is_some_and(|error| error.is_cancelled());
-        match (relayed, failed) {
-            (Err(fault), _) => Err(FanoutError::new(fault.cause, report, rest)),
-            (Ok(()), Some(error)) if !cancelled => {
-                Err(FanoutError::new(error.into(), report, rest))
-            }
-            _ if report.sinks.iter().all(|sink| !matches!(sink.end, SinkEnd::Complete)) => {
-                let cause = io::Error::new(io::ErrorKind::BrokenPipe, "no sink is left");
-                Err(FanoutError::new(cause, report, rest))
-            }
-            _ => Ok(report),
-        }
+        self.cancel = Some(cancel.clone());
+        Ok(cancel)
     }
-}
 
-/// How many bytes a pipe holds.
-fn held(pipe: impl std::os::fd::AsFd) -> io::Result<usize> {
-    Ok(System.held(pipe.as_fd())?)
+    /// Moves bytes until the source ends and the sinks have them.
+    ///
+    /// After a cancel it may be called again, and goes on: nothing was lost. After anything else
+    /// the fan-out is over, and its source and its owned sinks are dropped.
+    ///
+    /// # Errors
+    ///
+    /// The source fails, no sink is left, it was cancelled, or there are no descriptors or threads
+    /// to be had. What was relayed before went to all, and is in the error's report. A sink that
+    /// fails while others go on is no error: see [`SinkReport::end`]. `InvalidInput` where it is
+    /// over.
+    pub fn run(&mut self) -> Result<FanoutReport, FanoutError> {
+        let _guard = sigpipe::Guard::new();
+        let mut flow = self.under_way()?;
+        flow.set_limit(self.limit);
+        flow.hub.cancel.clone_from(&self.cancel);
+        let result = flow.run();
+        if result.as_ref().is_err_and(FanoutError::is_cancelled) {
+            self.flow = Some(flow);
+        }
+        result
+    }
+
+    /// What the run before has left, or the beginning; with all sinks.
+    fn under_way(&mut self) -> io::Result<Flow<'a, S>> {
+        let mut flow = match (self.flow.take(), self.source.take()) {
+            (Some(flow), _) => flow,
+            (None, Some(source)) => Flow::open(source)?,
+            (None, None) => {
+                let cause = "the fan-out has come to its end before";
+                return Err(io::Error::new(io::ErrorKind::InvalidInput, cause));
+            }
+        };
+        for (sink, lag) in self.sinks.drain(..) {
+            flow.join(Lane::open(sink, lag, self.linger)?);
+        }
+        Ok(flow)
+    }
+
+    /// Gives the ends back, with what was on its way between them.
+    ///
+    /// ```
+    /// use std::io::{Read, Write};
+    /// use fdflow::{Fanout, Lag};
+    /// let (source, mut camera) = std::io::pipe()?;
+    /// let (reader, sink) = std::io::pipe()?;
+    /// camera.write_all(b"a film")?;
+    /// let mut fanout = Fanout::new(source).sink(sink, Lag::Block);
+    /// fanout.cancel_handle()?.cancel();
+    /// assert!(fanout.run().unwrap_err().is_cancelled());
+    ///
+    /// let parts = fanout.into_parts();
+    /// // What the reader gets, what was on its way and what is in the source are one film.
+    /// let sink = parts.sinks.into_iter().flatten().next().ok_or("complete")?;
+    /// drop((sink.sink, camera));
+    /// let mut film = std::io::read_to_string(reader)?.into_bytes();
+    /// film.extend(sink.undelivered);
+    /// film.extend(&parts.undelivered[sink.in_advance as usize..]);
+    /// parts.source.ok_or("ended")?.read_to_end(&mut film)?;
+    /// assert_eq!(film, b"a film");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    #[must_use]
+    pub fn into_parts(self) -> FanoutParts<'a, S> {
+        let fresh = |(sink, _)| Some(SinkParts { sink, undelivered: Vec::new(), in_advance: 0 });
+        let fresh = self.sinks.into_iter().map(fresh);
+        let Some(flow) = self.flow else {
+            let sinks = fresh.collect();
+            return FanoutParts { source: self.source, undelivered: Vec::new(), sinks };
+        };
+        let (source, undelivered, lanes) = flow.into_parts();
+        let stopped = lanes.into_iter().map(|lane| {
+            let in_advance = lane.ahead;
+            let (sink, undelivered) = lane.into_rest()?;
+            Some(SinkParts { sink, undelivered, in_advance })
+        });
+        FanoutParts { source, undelivered, sinks: stopped.chain(fresh).collect() }
+    }
 }

@@ -1,20 +1,23 @@
 //! A pipe whose bytes go to a mirror too, whichever way they leave it.
 
 mod mirror;
+#[cfg(test)]
+mod scripted;
 
-use std::io::{self, PipeReader, Read};
+use std::io::{self, PipeReader, PipeWriter, Read};
 use std::os::fd::{AsFd, BorrowedFd};
 
 use crate::error::TransferError;
 use crate::kind::Kind;
 use crate::operation::Operation;
-use crate::pipe::{Pipe, ReadEnd, WriteEnd};
+use crate::pipe::{ReadEnd, WriteEnd};
 use crate::policy::Policy;
 use crate::report::{Reason, Refusal, Report};
-use crate::route::Route;
+use crate::route::{Route, Routes};
 use crate::source::{Buffered, Sink, Source};
 use crate::stage::Buffer;
-use crate::sys::{Kernel, System};
+use crate::sys::errno::uninterrupted;
+use crate::sys::{End, Kernel, System};
 use crate::transfer::Transfer;
 
 /// The read end of a pipe that is mirrored: [`ReadEnd::tee`].
@@ -58,9 +61,11 @@ use crate::transfer::Transfer;
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Debug)]
-pub struct Teed<M> {
+pub struct Teed<M, K = System> {
+    kernel: K,
+    routes: Routes,
     reader: ReadEnd,
-    mirror: Mirror<M>,
+    mirror: Mirror<M, K>,
     /// Why `tee` is not used; `None` while it is.
     refused: Option<Refusal>,
     /// Bytes that were copied out of the pipe because `tee` was refused: they come before those
@@ -74,11 +79,11 @@ pub struct Teed<M> {
 }
 
 #[derive(Debug)]
-enum Mirror<M> {
+enum Mirror<M, K> {
     /// A pipe, or what has to be written to.
     Raw(M),
     /// Fed from a private pipe.
-    Staged { feed: WriteEnd, transfer: Box<Transfer<PipeReader, M>>, fed: u64 },
+    Staged { feed: WriteEnd, transfer: Box<Transfer<PipeReader, M, K>>, fed: u64 },
 }
 
 /// A mirrored pipe taken apart.
@@ -101,34 +106,39 @@ pub struct Detached<M> {
 
 impl<M: Sink> Teed<M> {
     pub(crate) fn new(reader: ReadEnd, mirror: M) -> Self {
-        let kind = match mirror.descriptor().map(|fd| System.traits(fd)) {
+        Self::on(System, Policy::default().routes, reader, mirror)
+    }
+}
+
+impl<M: Sink, K: Kernel + Copy> Teed<M, K> {
+    fn on(kernel: K, routes: Routes, reader: ReadEnd, mirror: M) -> Self {
+        let kind = match mirror.descriptor().map(|fd| kernel.traits(fd)) {
             Some(Ok(traits)) => traits.kind,
             _ => Kind::User,
         };
-        let mut refused = (!Policy::default().routes.contains(Route::Splice))
-            .then(|| Refusal::new(Route::Splice, Reason::Denied));
-        let wanted = reader.capacity().unwrap_or_default();
-        let stage = if kind == Kind::Pipe || refused.is_some() {
-            None
-        } else {
-            let pipe = Pipe::with_capacity(wanted);
-            if let Err(error) = &pipe {
-                let errno = rustix::io::Errno::from_io_error(error);
-                let errno = errno.unwrap_or(rustix::io::Errno::MFILE);
-                let reason = Reason::Errno { operation: Operation::Pipe, errno };
-                refused = Some(Refusal::new(Route::Splice, reason));
+        let mut refused =
+            (!routes.contains(Route::Splice)).then(|| Refusal::new(Route::Splice, Reason::Denied));
+        let mut stage = None;
+        if kind != Kind::Pipe && refused.is_none() {
+            let capacity = kernel.capacity(reader.as_fd()).unwrap_or_default();
+            match kernel.pipe(capacity) {
+                Ok(pipe) => stage = Some(pipe),
+                Err(errno) => {
+                    let reason = Reason::Errno { operation: Operation::Pipe, errno };
+                    refused = Some(Refusal::new(Route::Splice, reason));
+                }
             }
-            pipe.ok()
-        };
-        let mirror = match stage.map(Pipe::split) {
+        }
+        let mirror = match stage {
             None => Mirror::Raw(mirror),
-            Some((stage, feed)) => {
-                let transfer = Box::new(Transfer::new(stage.into(), mirror));
-                Mirror::Staged { feed, transfer, fed: 0 }
+            Some(stage) => {
+                let (from, feed) = (PipeReader::from(stage.reader), PipeWriter::from(stage.writer));
+                let transfer = Box::new(Transfer::on(kernel, from, mirror).routes(routes));
+                Mirror::Staged { feed: feed.into(), transfer, fed: 0 }
             }
         };
         let ahead = Buffer::default();
-        Self { reader, mirror, refused, ahead, credit: 0, pending: 0, mirrored: 0 }
+        Self { kernel, routes, reader, mirror, refused, ahead, credit: 0, pending: 0, mirrored: 0 }
     }
 
     /// Moves all that comes out of the pipe into `sink`, and into the mirror too, until the write
@@ -153,7 +163,9 @@ impl<M: Sink> Teed<M> {
     ///
     /// As for [`drain_to`](Self::drain_to).
     pub fn drain_up_to(&mut self, limit: u64, sink: impl Sink) -> Result<Report, TransferError> {
-        let mut transfer = Transfer::new(Credited(self), sink).limit(limit);
+        let (kernel, routes) = (self.kernel, self.routes);
+        let transfer = Transfer::on(kernel, Credited(self), sink);
+        let mut transfer = transfer.routes(routes).limit(limit);
         loop {
             let left = limit.saturating_sub(transfer.ledger().taken());
             if let Err(fault) = transfer.source.0.mirror_up_to(left) {
@@ -190,7 +202,7 @@ impl<M: Sink> Teed<M> {
     ///
     /// As for [`Pipe::len`].
     pub fn len(&self) -> io::Result<usize> {
-        Ok(self.ahead.bytes().len() + self.reader.len()?)
+        Ok(self.ahead.bytes().len() + self.kernel.held(self.reader.as_fd())?)
     }
 
     /// Whether there are no bytes to be drained now.
@@ -219,7 +231,7 @@ impl<M: Sink> Teed<M> {
 }
 
 /// A `read` that the mirror sees too. Without bytes in the pipe it blocks.
-impl<M: Sink> Read for Teed<M> {
+impl<M: Sink, K: Kernel + Copy> Read for Teed<M, K> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         self.mirror_up_to(buffer.len() as u64).map_err(|fault| fault.cause)?;
         let most = usize::try_from(self.credit).unwrap_or(usize::MAX).min(buffer.len());
@@ -227,7 +239,10 @@ impl<M: Sink> Read for Teed<M> {
             return Ok(0);
         }
         let n = match self.take_ahead(&mut buffer[..most]) {
-            0 => Read::read(&mut self.reader, &mut buffer[..most])?,
+            0 => {
+                let from = end(self.reader.as_fd());
+                uninterrupted(|| self.kernel.read(from, &mut buffer[..most]))?
+            }
             n => return Ok(n),
         };
         self.credit -= n as u64;
@@ -237,7 +252,7 @@ impl<M: Sink> Read for Teed<M> {
 
 /// Through its `read`, so that the mirror gets what a [`Transfer`] moves;
 /// [`drain_to`](Teed::drain_to) is the faster way.
-impl<M: Sink> Source for Teed<M> {
+impl<M: Sink, K: Kernel + Copy> Source for Teed<M, K> {
     fn descriptor(&self) -> Option<BorrowedFd<'_>> {
         None
     }
@@ -246,7 +261,7 @@ impl<M: Sink> Source for Teed<M> {
     }
 }
 
-impl<M> Teed<M> {
+impl<M, K> Teed<M, K> {
     /// Bytes that left the pipe before and that the mirror has got.
     fn take_ahead(&mut self, buffer: &mut [u8]) -> usize {
         let most = usize::try_from(self.credit).unwrap_or(usize::MAX).min(buffer.len());
@@ -260,9 +275,9 @@ impl<M> Teed<M> {
 }
 
 /// The pipe as far as the mirror has got its bytes, for the transfer that moves them.
-struct Credited<'a, M>(&'a mut Teed<M>);
+struct Credited<'a, M, K>(&'a mut Teed<M, K>);
 
-impl<M> Source for Credited<'_, M> {
+impl<M, K> Source for Credited<'_, M, K> {
     fn descriptor(&self) -> Option<BorrowedFd<'_>> {
         Some(self.0.reader.as_fd())
     }
@@ -282,4 +297,9 @@ impl<M> Source for Credited<'_, M> {
     fn read_user(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         Read::read(&mut self.0.reader, buffer)
     }
+}
+
+/// A pipe as an end of a call that may wait for it.
+fn end(fd: BorrowedFd<'_>) -> End<'_> {
+    End { fd, kind: Kind::Pipe, at: None, nowait: false }
 }

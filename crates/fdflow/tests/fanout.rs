@@ -42,7 +42,7 @@ fn every_sort_of_sink_gets_every_byte_of_every_sort_of_source() {
         if copies() {
             fanout = fanout.sink(&mut memory, Lag::Block);
         }
-        let report = fanned(fanout.run());
+        let report = fanned(fanout);
         let got = sinks.map(Catch::bytes);
         assert!(report.is_none() || source.rest().is_empty());
         let Some(report) = report else { continue };
@@ -67,7 +67,7 @@ fn one_and_forty_sinks_get_dribbles_and_bursts_in_order() {
         for sink in &sinks {
             fanout = fanout.sink(&sink.fd, Lag::Block);
         }
-        let report = fanned(fanout.run());
+        let report = fanned(fanout);
         let got = sinks.into_iter().map(Catch::bytes).collect::<Vec<_>>();
         drop(source.rest());
         assert!(report.is_none() || got.iter().all(|got| got == &bytes), "{count}");
@@ -81,7 +81,7 @@ fn a_limit_is_kept_to_the_byte_and_the_rest_stays_in_the_source() {
     for limit in [0, 1, 65_537, 200_000, 300_000] {
         let (source, sink) = (feed(Sort::Unix, &bytes), catch(Sort::Tcp));
         let fanout = Fanout::new(&source.fd).sink(&sink.fd, Lag::Block).limit(limit);
-        let report = fanned(fanout.run());
+        let report = fanned(fanout);
         let (rest, got) = (source.rest(), sink.bytes());
         if report.is_some() {
             let cut = usize::try_from(limit).unwrap().min(bytes.len());
@@ -102,7 +102,7 @@ fn a_sink_that_fails_is_told_and_the_others_go_on() {
         for sort in [Sort::Pipe, Sort::Unix, Sort::Tcp] {
             fanout = fanout.sink(closed(sort), lag);
         }
-        let report = fanned(fanout.run());
+        let report = fanned(fanout);
         let (quick, rest) = (quick.bytes(), source.rest());
         let Some(report) = report else { continue };
         assert!(quick == bytes && rest.is_empty(), "{report}");
@@ -136,7 +136,7 @@ fn a_peer_that_resets_midway_takes_nobody_with_it() {
     let quick = catch(Sort::Tcp);
     let quick_fd = quick.fd.try_clone().unwrap();
     let fanning = spawn(move || {
-        fanned(Fanout::new(source).sink(resets, Lag::Block).sink(quick_fd, Lag::Block).run())
+        fanned(Fanout::new(source).sink(resets, Lag::Block).sink(quick_fd, Lag::Block))
     });
     let half = bytes.len() / 2;
     let first = {
@@ -203,7 +203,9 @@ fn h18_a_source_that_fails_is_an_error_and_what_came_before_went_to_all() {
     let sinks = [catch(Sort::Tcp), catch(Sort::File)];
     let fanout = Fanout::new(Plain(Failing(300_000)));
     let fanout = sinks.iter().fold(fanout, |fanout, sink| fanout.sink(&sink.fd, Lag::Block));
+    let mut fanout = fanout;
     let error = fanout.run().unwrap_err();
+    drop(fanout);
     let got = sinks.map(Catch::bytes);
     if error.kind() == ErrorKind::Unsupported {
         return;
@@ -223,7 +225,7 @@ fn h42_a_kernel_without_tee_copies_and_says_so() {
         let report = confine::on_a_thread(|| {
             confine::refuse(&[libc::SYS_tee], errno);
             let fanout = Fanout::new(&source.fd);
-            fanned(sinks.iter().fold(fanout, |fan, sink| fan.sink(&sink.fd, Lag::Block)).run())
+            fanned(sinks.iter().fold(fanout, |fan, sink| fan.sink(&sink.fd, Lag::Block)))
         });
         let (rest, got) = (source.rest(), sinks.map(Catch::bytes));
         let Some(report) = report else { continue };
@@ -242,7 +244,7 @@ fn a_slow_start_and_a_quiet_source_keep_no_byte_waiting() {
     scope(|scope| {
         scope.spawn(move || {
             let fanout = Fanout::new(source).sink(sink, Lag::DetachAfter(SHORT));
-            said.send(fanned(fanout.sink(other, Lag::DropBeyond(10)).run())).unwrap();
+            said.send(fanned(fanout.sink(other, Lag::DropBeyond(10)))).unwrap();
         });
         let mut other_reader = File::from(other_reader);
         for word in [&b"one"[..], b"two", b"three"] {
@@ -270,7 +272,7 @@ fn flags_of_sources_and_sinks_stay() {
     let flags = |fd: &OwnedFd| rustix::fs::fcntl_getfl(fd.as_fd()).unwrap();
     let (source, sink) = (feed(Sort::Unix, b"bytes"), catch(Sort::Pipe));
     let before = [flags(&source.fd), flags(&sink.fd)];
-    let done = fanned(Fanout::new(&source.fd).sink(&sink.fd, Lag::DetachAfter(LONG)).run());
+    let done = fanned(Fanout::new(&source.fd).sink(&sink.fd, Lag::DetachAfter(LONG)));
     assert_eq!([flags(&source.fd), flags(&sink.fd)], before);
     assert!(source.rest().is_empty() || done.is_none());
     assert!(sink.bytes() == b"bytes" || done.is_none());

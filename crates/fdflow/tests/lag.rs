@@ -45,7 +45,7 @@ fn an_owned_sink_is_closed_when_it_has_everything_though_another_has_not() {
     let source = feed(Sort::Pipe, &bytes);
     let fanning = spawn(move || {
         let fanout = Fanout::new(&source.fd).sink(slow, Lag::Block).sink(quick, Lag::Block);
-        let report = fanned(fanout.run()).is_some();
+        let report = fanned(fanout).is_some();
         drop(source.rest());
         report
     });
@@ -67,7 +67,7 @@ fn a_blocked_sink_holds_the_source_back_and_misses_nothing() {
     let quick_fd = quick.fd.try_clone().unwrap();
     let fanning = spawn(move || {
         let fanout = Fanout::new(source).sink(slow, Lag::Block).sink(quick_fd, Lag::Block);
-        fanned(fanout.run())
+        fanned(fanout)
     });
     // The slow one is not read until the source can take no more.
     support::rig::nonblocking(&far, true);
@@ -104,7 +104,7 @@ fn a_sink_that_stops_is_detached_after_its_time_and_the_others_get_everything() 
         let fanout = Fanout::new(&source.fd)
             .sink(stopped, Lag::DetachAfter(SHORT))
             .sink(&quick.fd, Lag::Block);
-        let report = fanned(fanout.run());
+        let report = fanned(fanout);
         let (quick, rest) = (quick.bytes(), source.rest());
         let stopped = reading(File::from(stopped_reader)).join().unwrap();
         let Some(report) = report else { continue };
@@ -127,7 +127,7 @@ fn a_sink_too_many_bytes_behind_is_detached_and_nobody_waits_for_it() {
         let fanout = Fanout::new(&source.fd)
             .sink(stopped, Lag::DetachBeyond(most))
             .sink(&quick.fd, Lag::Block);
-        let report = fanned(fanout.run());
+        let report = fanned(fanout);
         let (quick, rest) = (quick.bytes(), source.rest());
         let stopped = reading(File::from(stopped_reader)).join().unwrap();
         let Some(report) = report else { continue };
@@ -166,7 +166,7 @@ fn the_gaps_of_a_sink_that_drops_are_exact() {
             .sink(slow, Lag::DropBeyond(most))
             .sink(&quick.fd, Lag::Block)
             .linger(LONG);
-        let report = fanned(fanout.run());
+        let report = fanned(fanout);
         let (quick, rest, got) = (quick.bytes(), source.rest(), reading.join().unwrap());
         let Some(report) = report else { continue };
         assert!(quick == bytes && rest.is_empty(), "{report}");
@@ -190,7 +190,7 @@ fn a_sink_that_drops_and_never_reads_again_is_left_behind_at_the_end() {
         .sink(stopped, Lag::DropBeyond(200_000))
         .sink(&quick.fd, Lag::Block)
         .linger(SHORT);
-    let report = fanned(fanout.run());
+    let report = fanned(fanout);
     let (quick, rest) = (quick.bytes(), source.rest());
     let got = reading(File::from(stopped_reader)).join().unwrap();
     let Some(report) = report else { return };

@@ -7,6 +7,7 @@ mod support;
 use std::fs::File;
 use std::io::{ErrorKind, Write};
 use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::net::UnixStream;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{scope, spawn};
 
@@ -217,6 +218,28 @@ fn h62_a_closed_sink_is_an_error_and_no_signal_on_every_route() {
         }
     }
     assert!(!blocks_sigpipe(), "the mask is as it was");
+}
+
+#[test]
+fn a_message_between_sockets_needs_no_guard_against_the_signal() {
+    let _room = Room::enter();
+    let ((mut far, source), (sink, _reader)) =
+        (UnixStream::pair().unwrap(), UnixStream::pair().unwrap());
+    far.write_all(&[7; 64]).unwrap();
+    let messages = Routes::only(Route::ReadWrite);
+    let mut transfer = Transfer::new(&source, &sink).routes(messages);
+    assert!(transfer.may_signal(), "nothing is known of the two ends yet");
+    transfer.prepare().unwrap();
+    for moved in [0, 64] {
+        assert_eq!(transfer.step().unwrap(), Step::Moved(moved));
+        assert_eq!(transfer.may_signal(), PORTABLE && moved == 0);
+    }
+
+    let (_pipe_reader, pipe) = std::io::pipe().unwrap();
+    far.write_all(&[7; 64]).unwrap();
+    let mut transfer = Transfer::new(&source, pipe).routes(messages);
+    assert_eq!(transfer.step().unwrap(), Step::Moved(0));
+    assert!(transfer.may_signal(), "a pipe cannot be told");
 }
 
 fn blocks_sigpipe() -> bool {

@@ -149,6 +149,21 @@ impl Drop for Server {
     }
 }
 
+/// What a command that refuses to start says; one that starts fails the test.
+pub fn refusal(mut command: Command) -> std::process::Output {
+    let mut child =
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let begun = std::time::Instant::now();
+    while child.try_wait().unwrap().is_none() {
+        if begun.elapsed() > PATIENCE / 4 {
+            child.kill().unwrap();
+            panic!("it serves: {:?}", child.wait_with_output().unwrap());
+        }
+        std::thread::yield_now();
+    }
+    child.wait_with_output().unwrap()
+}
+
 /// Waits until something is so.
 pub fn eventually(mut is_so: impl FnMut() -> bool, what: &str) {
     let begun = std::time::Instant::now();

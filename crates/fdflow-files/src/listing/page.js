@@ -7,6 +7,11 @@
     return element;
   };
 
+  // Whose files these are.
+  const top = document.getElementById('top');
+  if (top) top.textContent = location.host;
+  document.title = location.host + document.title;
+
   // Times in the reader's own zone and words.
   const short = new Intl.DateTimeFormat(undefined, { dateStyle: 'medium', timeStyle: 'short' });
   const full = new Intl.DateTimeFormat(undefined, { dateStyle: 'full', timeStyle: 'long' });
@@ -36,7 +41,8 @@
     });
   };
   heads.forEach((head, column) => {
-    const button = make('button', head.textContent);
+    // Not the zone, which is the reader's now.
+    const button = make('button', head.firstChild.data.trim());
     button.type = 'button';
     // The largest and the newest are asked for first.
     button.addEventListener('click', () => sort(column,

@@ -17,8 +17,8 @@ const SCRIPT: &str = include_str!("page.js");
 /// hashes, uploads to where it came from, and nothing else.
 pub(crate) const CONTENT_SECURITY_POLICY: &str = concat!(
     "default-src 'none'; img-src data:; ",
-    "style-src 'sha256-oT7LVOfqxhcOKiUpFjl3v2PITSd/pKxC/a+N2jofRVQ='; ",
-    "script-src 'sha256-W8RIclbfzSgxhnGUixwBSVHwVvI++NbECYytEj9fU8o='; ",
+    "style-src 'sha256-FURkTCR2jV+FqEBT394Svo4GzreLghKgdSQZrYje6dQ='; ",
+    "script-src 'sha256-8XcDnViI+kSFBH/75rUWpbWcvS4wCWzAVzyBLuTldnA='; ",
     "connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'self'",
 );
 
@@ -76,8 +76,10 @@ fn crumbs(page: &mut String, dir: &Name) {
     page.push_str(if depth == 0 { "./" } else { "" });
     page.push_str(&"../".repeat(depth));
     page.push_str("\" aria-label=\"Top folder\"");
-    page.push_str(if depth == 0 { " aria-current=\"page\"" } else { "" });
     page.push_str("></a></li>\n");
+    if depth == 0 {
+        page.push_str("<li><h1 id=\"top\" aria-current=\"page\">Files</h1></li>\n");
+    }
     for (above, component) in (0..depth).rev().zip(dir.components()) {
         page.push_str("<li>");
         if above == 0 {
@@ -117,7 +119,7 @@ fn counted(page: &mut String, entries: &[Entry]) {
 fn table(page: &mut String, dir: &Name, entries: &[Entry]) {
     page.push_str(
         "<table>\n<thead><tr><th scope=\"col\" aria-sort=\"ascending\">Name</th>\
-         <th scope=\"col\">Size</th><th scope=\"col\">Modified</th></tr></thead>\n",
+         <th scope=\"col\">Size</th><th scope=\"col\">Modified <small>(UTC)</small></th></tr></thead>\n",
     );
     if !dir.is_root() {
         page.push_str("<tbody><tr class=\"up\"><td colspan=\"3\"><a href=\"../\">Parent folder</a></td></tr></tbody>\n");

@@ -114,7 +114,7 @@ impl Shared {
         }
         let fd = self.kernel(path, READING, looked.resolve)?;
         let facts = describe::now(&fd)?;
-        if facts.same_inode(&looked.facts) { Ok((fd, facts)) } else { Err(Stop::Wait) }
+        Ok((fd, facts))
     }
 
     /// What the path leads to. Waits for disks and networks.
@@ -133,12 +133,12 @@ impl Shared {
             return Ok((enter(&looked)?, looked.facts));
         }
         let fd = match reopen(&looked) {
-            // No /proc here: by the path again, and compared.
+            // No /proc here: by the path again, which may lead to something else by now.
             Err(Errno::NOENT) => self.resolve(path, READING)?,
             answer => answer?,
         };
         let facts = Facts { slow: looked.facts.slow, ..describe::waiting(&fd)? };
-        if facts.same_inode(&looked.facts) { Ok((fd, facts)) } else { Err(Stop::Wait) }
+        Ok((fd, facts))
     }
 
     fn resolve(&self, path: &[u8], flags: OFlags) -> Result<OwnedFd, Errno> {

@@ -9,7 +9,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use rustix::fs::{AtFlags, Dir, FileType, Mode, OFlags, Stat};
 
 use super::UploadOptions;
-use super::resumable::{id_of_data, id_of_state};
+use super::resumable::{id_of_data, id_of_state, state_name};
 use super::store::{DRAFT, is_reserved, remove_if_abandoned};
 use crate::Root;
 use crate::name::Name;
@@ -71,14 +71,16 @@ pub(super) fn folder(folder: &OwnedFd, expiry: Duration) -> io::Result<usize> {
         if name.starts_with(DRAFT.as_bytes()) {
             // Gone already, or somebody's: either way it is not this one's to remove.
             drop(remove_if_abandoned(folder, path));
-        } else if id_of_data(name).is_some() {
+        } else if let Some(id) = id_of_data(name) {
             if !old(folder, path, expiry) || !remove_if_abandoned(folder, path).unwrap_or(false) {
                 waiting += 1;
+                continue;
             }
+            let _stays = rustix::fs::unlinkat(folder, state_name(id), AtFlags::empty());
         } else if id_of_state(name).is_some_and(|id| is_orphan(folder, id))
             && old(folder, path, expiry)
         {
-            drop(rustix::fs::unlinkat(folder, path, AtFlags::empty()));
+            let _stays = rustix::fs::unlinkat(folder, path, AtFlags::empty());
         }
     }
     Ok(waiting)

@@ -263,12 +263,8 @@ where
     loop {
         match next_data(body.as_mut()).await {
             Some(Ok(bytes)) => intake.push(bytes).await?,
-            Some(Err(why)) => {
-                if intake.keep_partial {
-                    intake.finish().await?;
-                }
-                return Err(Stopped::Broken(why));
-            }
+            // What is in hand is written when the intake is dropped, where it is to be kept.
+            Some(Err(why)) => return Err(Stopped::Broken(why)),
             None => break,
         }
     }

@@ -19,11 +19,12 @@ pub(super) struct Refusal {
     /// A problem type of RFC 9457, and its members beyond `type` and `title`.
     problem: Option<(&'static str, Vec<(&'static str, u64)>)>,
     fields: Vec<(HeaderName, HeaderValue)>,
+    last: bool,
 }
 
 impl Refusal {
     pub(super) fn new(status: StatusCode, reason: impl Into<Cow<'static, str>>) -> Self {
-        Self { status, reason: reason.into(), problem: None, fields: Vec::new() }
+        Self { status, reason: reason.into(), problem: None, fields: Vec::new(), last: false }
     }
 
     pub(super) fn bad_request(reason: impl Into<Cow<'static, str>>) -> Self {
@@ -47,6 +48,17 @@ impl Refusal {
     pub(super) fn with_field(mut self, name: HeaderName, value: impl Into<HeaderValue>) -> Self {
         self.fields.push((name, value.into()));
         self
+    }
+
+    /// After which the connection is closed, however little of the request is left: its client has
+    /// most likely gone, and would be waited for.
+    pub(super) fn last(mut self) -> Self {
+        self.last = true;
+        self
+    }
+
+    pub(super) fn is_last(&self) -> bool {
+        self.last
     }
 
     pub(super) fn is_problem(&self) -> bool {
@@ -148,6 +160,35 @@ impl From<OpenError> for Refusal {
             OpenError::NoDescriptors => Errno::MFILE.into(),
             OpenError::NameTooLong => Errno::NAMETOOLONG.into(),
             OpenError::Failed(error) => error.into(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_error_of_the_disk_is_the_servers_and_names_itself() {
+        let refusal = Refusal::from(io::Error::from(Errno::IO));
+        assert_eq!(refusal.status(), StatusCode::INTERNAL_SERVER_ERROR);
+        assert!(refusal.reason().contains("error"), "{}", refusal.reason());
+    }
+
+    #[test]
+    fn what_a_client_can_do_something_about_is_told_apart() {
+        for (errno, status) in [
+            (Errno::NOSPC, 507),
+            (Errno::DQUOT, 507),
+            (Errno::FBIG, 413),
+            (Errno::ACCESS, 403),
+            (Errno::ROFS, 403),
+            (Errno::MFILE, 503),
+            (Errno::NAMETOOLONG, 400),
+            (Errno::NOENT, 409),
+            (Errno::EXIST, 409),
+        ] {
+            assert_eq!(Refusal::from(errno).status(), status, "{errno:?}");
         }
     }
 }

@@ -24,7 +24,7 @@ pub(super) use claim::Claims;
 use claim::{Claimed, Held};
 use state::State;
 use state::Unfinished;
-pub(super) use state::{data_name, id_of, id_of_data, id_of_state};
+pub(super) use state::{data_name, id_of, id_of_data, id_of_state, state_name};
 
 use super::intake::{Bounds, BoxError, Sink, Stopped, blocking, take_in};
 use super::refusal::Refusal;
@@ -123,7 +123,7 @@ impl Upload<'_> {
             Ok(sink) => Ok(sink),
             Err(Stopped::TooLarge) if length == Some(largest) => Err(inconsistent()),
             Err(Stopped::TooLarge) => Err(self.options.too_large()),
-            Err(Stopped::Broken(why)) if body.is_overtaken() => Err(Refusal::conflict(why)),
+            Err(Stopped::Broken(why)) if body.is_overtaken() => Err(Refusal::conflict(why).last()),
             Err(stopped) => Err(stopped.into()),
         }
     }

@@ -13,7 +13,7 @@ use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 
-use rustix::fs::{AtFlags, CWD, FileType, FlockOperation, Mode, OFlags, RenameFlags, Stat};
+use rustix::fs::{AtFlags, CWD, FlockOperation, Mode, OFlags, RenameFlags, Stat};
 use rustix::io::Errno;
 
 use super::refusal::Refusal;
@@ -127,7 +127,7 @@ pub(super) struct Unlinked {
 impl Drop for Unlinked {
     fn drop(&mut self) {
         // Nothing can be done about a name that stays; the next start finds it.
-        drop(rustix::fs::unlinkat(&self.folder, &self.name, AtFlags::empty()));
+        let _stays = rustix::fs::unlinkat(&self.folder, &self.name, AtFlags::empty());
     }
 }
 
@@ -188,12 +188,12 @@ impl Staged {
     }
 
     /// Gives it this name, whatever has it: a reader sees the old one or this one, whole.
-    fn replace(&self, folder: &Folder, name: &OsStr) -> io::Result<()> {
+    pub(super) fn replace(&self, folder: &Folder, name: &OsStr) -> io::Result<()> {
         let old = match self {
             Self::Unnamed(file) => {
                 let passing = OsString::from(format!("{DRAFT}{}", unguessable()?));
                 let kept = Unlinked { folder: folder.fd.try_clone()?, name: passing };
-                drop(lock_for_life(file));
+                let _cannot_be_locked = lock_for_life(file);
                 link_unnamed(file, folder, &kept.name)?;
                 rustix::fs::renameat(&folder.fd, &kept.name, &folder.fd, name)?;
                 return Ok(());
@@ -265,11 +265,6 @@ pub(super) fn publish(
         folder.sync()?;
     }
     Ok(published)
-}
-
-/// Whether it is a file that a new one may take the place of.
-pub(super) fn is_regular(stat: &Stat) -> bool {
-    FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile
 }
 
 /// Removes a draft that no living program holds.

@@ -6,16 +6,20 @@
     reason = "each test binary uses its own part of it, and fails by panicking"
 )]
 
+pub mod slow_disk;
 pub mod socket;
 
 use std::future::Future;
+use std::io::Write;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Wake, Waker};
 use std::time::Duration;
 
 use fdflow::{Report, Route, Routes, TransferError, denied_by_environment};
+use fdflow_tokio::AsyncSource;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::runtime::{Builder, Runtime};
 use tokio::task::JoinHandle;
@@ -24,6 +28,8 @@ use tokio::task::JoinHandle;
 /// none is left over.
 pub struct Room {
     before: Vec<String>,
+    /// Dropped with it: the watchdog goes home.
+    _watched: Sender<()>,
     _alone: MutexGuard<'static, ()>,
 }
 
@@ -34,8 +40,23 @@ impl Room {
         fdflow::clear_pool();
         // The first runtime makes tokio open descriptors that it keeps.
         drop(current_thread());
-        Self { before: descriptors(), _alone: alone }
+        Self { before: descriptors(), _watched: watched(), _alone: alone }
     }
+}
+
+/// Ends the process if a test never ends, and be it in a loop without an await: a test that hangs
+/// has failed.
+fn watched() -> Sender<()> {
+    let (sender, receiver) = channel();
+    let name = std::thread::current().name().unwrap_or_default().to_owned();
+    std::thread::spawn(move || {
+        if receiver.recv_timeout(Duration::from_secs(60)) == Err(RecvTimeoutError::Timeout) {
+            // Not by a macro, whose output is kept for the test's end.
+            let _told = writeln!(std::io::stderr(), "{name} hangs").is_ok();
+            std::process::exit(101);
+        }
+    });
+    sender
 }
 
 impl Drop for Room {
@@ -65,11 +86,14 @@ pub fn current_thread() -> Runtime {
     Builder::new_current_thread().enable_all().build().unwrap()
 }
 
+pub fn multi_thread() -> Runtime {
+    Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap()
+}
+
 /// Runs `test` on a current-thread and on a multi-thread runtime.
 pub fn on_each_runtime<F: Future<Output = ()>>(test: impl Fn() -> F) {
     let _room = Room::enter();
-    let multi = || Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
-    for runtime in [current_thread(), multi()] {
+    for runtime in [current_thread(), multi_thread()] {
         runtime.block_on(guarded(test()));
     }
 }
@@ -135,6 +159,16 @@ pub fn reading_slowly(mut from: impl AsyncRead + Unpin + Send + 'static) -> Join
             tokio::task::yield_now().await;
         }
     })
+}
+
+/// Waits until the runtime knows that there is something to read.
+pub async fn is_readable(source: &impl AsyncSource) {
+    std::future::poll_fn(|cx| source.poll_readable(cx)).await.unwrap();
+}
+
+/// Says that `test` did not run, or not all of it.
+pub fn skipped(test: &str, reason: &str) {
+    println!("SKIPPED: {test}: {reason}");
 }
 
 /// What the environment forbids: the suite is also run with routes denied by `FDFLOW_DENY`.

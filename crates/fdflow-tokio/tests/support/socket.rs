@@ -1,7 +1,8 @@
 //! A TCP or Unix socket, whichever; also the example of an end that wraps others.
 
+use std::fs::File;
 use std::io;
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
@@ -65,9 +66,38 @@ pub async fn tcp_of_segments(bytes: u32) -> (TcpStream, TcpStream) {
     (client.unwrap(), server.unwrap().0)
 }
 
+/// A pair whose second end takes about `bytes` before it is read from.
+pub async fn tcp_of_window(bytes: usize) -> (TcpStream, TcpStream) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    socket2::SockRef::from(&listener).set_recv_buffer_size(bytes).unwrap();
+    let client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+    (client, listener.accept().await.unwrap().0)
+}
+
 /// Keeps what a socket may send ahead small, so that who writes to it is soon blocked.
 pub fn narrow(socket: &impl AsFd) {
     socket2::SockRef::from(socket).set_send_buffer_size(4096).unwrap();
+}
+
+impl Socket {
+    /// As one that blocks, for a thread.
+    pub fn into_std(self) -> File {
+        let socket: OwnedFd = match self {
+            Self::Tcp(socket) => socket.into_std().unwrap().into(),
+            Self::Unix(socket) => socket.into_std().unwrap().into(),
+        };
+        rustix::io::ioctl_fionbio(&socket, false).unwrap();
+        File::from(socket)
+    }
+}
+
+/// Bytes in a TCP socket that were not put on the wire (`SIOCOUTQNSD`).
+#[allow(unsafe_code, reason = "rustix does not have this request")]
+pub fn not_sent(socket: &impl AsFd) -> i32 {
+    // SAFETY: the request writes one int.
+    let request = unsafe { rustix::ioctl::Getter::<0x894b, i32>::new() };
+    // SAFETY: sockets know it, and anything else refuses it.
+    unsafe { rustix::ioctl::ioctl(socket, request) }.unwrap()
 }
 
 /// Closes with a reset.

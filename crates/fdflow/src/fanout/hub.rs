@@ -1,24 +1,27 @@
 //! Gives the bytes of one pipe to the pipes of all lanes.
 
 use std::fs::File;
-use std::io::{self, Read};
-use std::os::fd::AsFd;
-use std::sync::mpsc::{Receiver, RecvTimeoutError};
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd};
+use std::sync::mpsc::{Receiver, TryRecvError};
 use std::time::Duration;
 
-use super::held;
-use super::lane::{Ended, Lane};
+use arrayvec::ArrayVec;
+use rustix::io::Errno;
+
+use super::lane::{Lane, Over};
 use super::report::FanoutReport;
+use crate::cancel::{Bell, Cancel};
 use crate::engine::{Stop, fanout};
-use crate::error::Fault;
+use crate::error::{Cancelled, Fault};
+use crate::kind::Kind;
 use crate::operation::Operation;
 use crate::pipe::ReadEnd;
-use crate::policy::Policy;
 use crate::report::{Reason, Refusal};
 use crate::route::Route;
 use crate::stage::Buffer;
 use crate::sys::errno::{Verdict, uninterrupted, verdict};
-use crate::sys::{Interest, Kernel, System};
+use crate::sys::{End, Interest, Kernel};
 
 /// What is copied at a time where `tee` is refused.
 const BLOCK: usize = 64 << 10;
@@ -26,9 +29,10 @@ const BLOCK: usize = 64 << 10;
 const FRUITLESS_WAITS: u32 = 32;
 
 #[derive(Debug)]
-pub(super) struct Hub {
+pub(super) struct Hub<'a, K> {
+    kernel: K,
     reader: ReadEnd,
-    lanes: Vec<Lane>,
+    pub(super) lanes: Vec<Lane<'a>>,
     /// The bytes at the head, once they are copied; before, they are in the pipe.
     block: Buffer,
     refused: Option<Refusal>,
@@ -36,42 +40,97 @@ pub(super) struct Hub {
     /// Where the head is, counted from the first byte.
     at: u64,
     waits: u32,
+    /// Rung by whoever wants it to stop.
+    pub(super) cancel: Option<Cancel>,
 }
 
-impl Hub {
-    pub(super) fn new(reader: ReadEnd, lanes: Vec<Lane>) -> Self {
-        let refused = (!Policy::default().routes.contains(Route::Splice))
-            .then(|| Refusal::new(Route::Splice, Reason::Denied));
+/// What one turn of the hub came to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Turn {
+    /// The head has moved, or another turn may find more to do.
+    Moved,
+    /// Nothing is there.
+    AwaitsSource,
+    /// A lane has to take something first.
+    AwaitsLane,
+    /// The source has ended, or no lane is attached.
+    Ended,
+}
+
+impl<'a, K: Kernel> Hub<'a, K> {
+    /// `denied`: why `tee` is not to be used.
+    pub(super) fn new(
+        kernel: K,
+        reader: ReadEnd,
+        lanes: Vec<Lane<'a>>,
+        denied: Option<Refusal>,
+    ) -> Self {
         let nowhere = File::options().write(true).open("/dev/null").ok();
         let block = Buffer::default();
-        Self { reader, lanes, block, refused, nowhere, at: 0, waits: 0 }
+        Self {
+            kernel,
+            reader,
+            lanes,
+            block,
+            refused: denied,
+            nowhere,
+            at: 0,
+            waits: 0,
+            cancel: None,
+        }
     }
 
-    /// Until the source has ended, or no lane is attached.
+    /// Until the source has ended, or no lane is attached, or it is cancelled.
     pub(super) fn relay(&mut self) -> Result<(), Fault> {
         loop {
-            if self.is_alone() {
-                return Ok(());
+            if self.cancel.as_ref().is_some_and(Cancel::answer) {
+                return Err(cancelled());
             }
-            let there = self.there().map_err(broken)?;
-            if there == 0 {
-                return Ok(());
-            }
-            for index in 0..self.lanes.len() {
-                self.offer(index, there).map_err(broken)?;
-            }
-            // Nobody to have what would be moved now: it is handed out.
-            if self.is_alone() {
-                return Ok(());
-            }
-            let n = self.movable(there);
-            if n > 0 {
-                self.waits = 0;
-                self.advance(n).map_err(broken)?;
-            } else if self.lanes.iter().any(Lane::holds_up) {
-                self.wait()?;
+            match self.turn().map_err(broken)? {
+                Turn::Moved => {}
+                Turn::AwaitsSource => {
+                    let here = Interest { fd: self.reader.as_fd(), readable: true };
+                    self.poll(&[here], None).map_err(broken)?;
+                }
+                Turn::AwaitsLane => self.wait_for_lane().map_err(broken)?,
+                Turn::Ended => return Ok(()),
             }
         }
+    }
+
+    /// Offers what is there to all lanes, and moves the head as far as they have got it. Never
+    /// waits.
+    pub(super) fn turn(&mut self) -> io::Result<Turn> {
+        if self.is_alone() {
+            return Ok(Turn::Ended);
+        }
+        let there = match self.there()? {
+            There::Nothing => return Ok(Turn::AwaitsSource),
+            There::End => return Ok(Turn::Ended),
+            There::Bytes(there) => there,
+        };
+        for index in 0..self.lanes.len() {
+            self.offer(index, there)?;
+        }
+        // Nobody to have what would be moved now: it is handed out.
+        if self.is_alone() {
+            return Ok(Turn::Ended);
+        }
+        let n = self.movable(there);
+        if n > 0 {
+            self.waits = 0;
+            self.advance(n)?;
+            return Ok(Turn::Moved);
+        }
+        if !self.lanes.iter().any(Lane::holds_up) {
+            return Ok(Turn::Moved);
+        }
+        self.waits += 1;
+        if self.waits > FRUITLESS_WAITS && self.refused.is_none() && self.seem_ready() {
+            self.give_up_tee(Reason::Stuck(Operation::Tee))?;
+            return Ok(Turn::Moved);
+        }
+        Ok(Turn::AwaitsLane)
     }
 
     /// Whether no lane is attached any more.
@@ -79,43 +138,50 @@ impl Hub {
         self.lanes.iter().all(|lane| lane.feed.is_none())
     }
 
-    /// How many bytes there are at the head; waits for some. None: the end.
-    fn there(&mut self) -> io::Result<u64> {
-        if self.refused.is_some() {
-            if self.block.bytes().is_empty() {
-                self.copy_out(1)?;
-            }
-            return Ok(self.block.bytes().len() as u64);
+    /// What there is at the head.
+    fn there(&mut self) -> io::Result<There> {
+        if self.refused.is_some() && !self.block.bytes().is_empty() {
+            return Ok(There::Bytes(self.block.bytes().len() as u64));
         }
-        loop {
-            let there = held(&self.reader)?;
-            if there > 0 {
-                return Ok(there as u64);
-            }
+        let mut held = self.kernel.held(self.reader.as_fd())?;
+        if held == 0 {
             let here = Interest { fd: self.reader.as_fd(), readable: true };
-            uninterrupted(|| System.poll(&[here], None))?;
-            // Ready without a byte: nobody is left to write one.
-            if held(&self.reader)? == 0 {
-                return Ok(0);
+            let now = Some(Duration::ZERO);
+            if uninterrupted(|| self.kernel.poll(&[here], now))? & 1 == 0 {
+                return Ok(There::Nothing);
+            }
+            held = self.kernel.held(self.reader.as_fd())?;
+            if held == 0 {
+                // Ready without a byte: nobody is left to write one.
+                return Ok(There::End);
             }
         }
+        if self.refused.is_some() {
+            self.copy_out(1)?;
+            return Ok(There::Bytes(self.block.bytes().len() as u64));
+        }
+        Ok(There::Bytes(held as u64))
     }
 
-    /// Copies at least `least` bytes out of the pipe, unless it ends before.
+    /// Copies at least `least` of the bytes that the pipe holds out of it.
     fn copy_out(&mut self, least: u64) -> io::Result<()> {
         let least = usize::try_from(least).unwrap_or(BLOCK);
+        let from = end(self.reader.as_fd());
         let space = self.block.space(BLOCK.max(least));
         let mut filled = 0;
+        let mut ended = Ok(());
         while filled < least {
-            match Read::read(&mut self.reader, &mut space[filled..]) {
+            match uninterrupted(|| self.kernel.read(from, &mut space[filled..])) {
                 Ok(0) => break,
                 Ok(n) => filled += n,
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) => return Err(error),
+                Err(errno) => {
+                    ended = Err(errno.into());
+                    break;
+                }
             }
         }
         self.block.filled(filled);
-        Ok(())
+        ended
     }
 
     /// Offers a lane what it has not got of the `there` bytes at the head.
@@ -133,12 +199,12 @@ impl Hub {
             return Ok(());
         }
         let given = if self.refused.is_none() {
-            fanout::tee(&System, self.reader.as_fd(), feed.as_fd(), most)
+            fanout::tee(&self.kernel, self.reader.as_fd(), feed.as_fd(), most)
         } else {
             let from = usize::try_from(lane.ahead).unwrap_or(usize::MAX);
             let bytes = self.block.bytes().get(from..).unwrap_or_default();
             let most = usize::try_from(most).unwrap_or(usize::MAX).min(bytes.len());
-            fanout::write(&System, &bytes[..most], feed.as_fd())
+            fanout::write(&self.kernel, &bytes[..most], feed.as_fd())
         };
         match given {
             Ok(n) => lane.accept(n),
@@ -191,7 +257,7 @@ impl Hub {
     fn discard(&mut self, mut n: u64) -> io::Result<()> {
         while n > 0 {
             if let Some(nowhere) = &self.nowhere {
-                match fanout::discard(&System, self.reader.as_fd(), nowhere.as_fd(), n) {
+                match fanout::discard(&self.kernel, self.reader.as_fd(), nowhere.as_fd(), n) {
                     Ok(moved) => n -= moved,
                     Err(_) => self.nowhere = None,
                 }
@@ -199,28 +265,41 @@ impl Hub {
             }
             let mut block = [0; 4096];
             let most = usize::try_from(n).unwrap_or(usize::MAX).min(block.len());
-            match Read::read(&mut self.reader, &mut block[..most]) {
-                Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
-                Ok(read) => n -= read as u64,
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) => return Err(error),
+            let from = end(self.reader.as_fd());
+            match uninterrupted(|| self.kernel.read(from, &mut block[..most]))? {
+                0 => return Err(io::ErrorKind::UnexpectedEof.into()),
+                read => n -= read as u64,
             }
         }
         Ok(())
     }
 
     /// Waits for a lane that holds the others up, no longer than any of these may.
-    fn wait(&mut self) -> Result<(), Fault> {
-        self.waits += 1;
-        if self.waits > FRUITLESS_WAITS && self.refused.is_none() && self.seem_ready() {
-            return self.give_up_tee(Reason::Stuck(Operation::Tee)).map_err(broken);
-        }
+    fn wait_for_lane(&self) -> io::Result<()> {
         let holding = || self.lanes.iter().filter(|lane| lane.holds_up());
         let patience = holding().filter_map(Lane::patience).min();
         let Some(feed) = holding().find_map(|lane| lane.feed.as_ref()) else { return Ok(()) };
-        let room = Interest { fd: feed.as_fd(), readable: false };
-        let ready = uninterrupted(|| System.poll(&[room], patience));
-        ready.map(drop).map_err(|errno| broken(errno.into()))
+        self.poll(&[Interest { fd: feed.as_fd(), readable: false }], patience)
+    }
+
+    /// Waits for one of these, or to be cancelled.
+    fn poll(&self, interests: &[Interest<'_>], timeout: Option<Duration>) -> io::Result<()> {
+        let bell = self.cancel.as_ref().map(Cancel::interest);
+        let all: ArrayVec<Interest<'_>, 4> = interests.iter().copied().chain(bell).collect();
+        match self.kernel.poll(&all, timeout) {
+            Ok(_) | Err(Errno::INTR) => Ok(()),
+            Err(errno) => Err(errno.into()),
+        }
+    }
+
+    /// Gives up `tee` where a lane has room and takes nothing all the same, and only the caller
+    /// can have changed that. Whether it did.
+    pub(super) fn unstick(&mut self) -> io::Result<bool> {
+        let stuck = self.refused.is_none() && self.seem_ready();
+        if stuck {
+            self.give_up_tee(Reason::Stuck(Operation::Tee))?;
+        }
+        Ok(stuck)
     }
 
     /// Whether every lane that holds the others up calls itself ready.
@@ -229,43 +308,98 @@ impl Hub {
         holding.all(|lane| {
             let room =
                 lane.feed.as_ref().map(|feed| Interest { fd: feed.as_fd(), readable: false });
-            room.is_some_and(|room| System.poll(&[room], Some(Duration::ZERO)) == Ok(1))
+            let now = Some(Duration::ZERO);
+            room.is_some_and(|room| self.kernel.poll(&[room], now) == Ok(1))
         })
     }
 
-    /// What was taken from the source and not relayed. Only after nobody writes any more.
-    pub(super) fn rest(&mut self) -> Vec<u8> {
+    /// What was taken from the source and not relayed. Only after nobody writes any more, or for
+    /// what is there.
+    pub(super) fn rest(&mut self) -> io::Result<Vec<u8>> {
         let mut rest = self.block.bytes().to_vec();
-        drop(Read::read_to_end(&mut self.reader, &mut rest));
-        rest
-    }
-
-    /// Lets the lanes run dry, and tells how each ended.
-    pub(super) fn finish(mut self, ended: &Receiver<Ended>, taken: u64) -> FanoutReport {
-        self.lanes.iter_mut().for_each(Lane::close);
-        while self.lanes.iter().any(|lane| !lane.is_done()) {
-            self.lanes.iter_mut().for_each(Lane::look_after);
-            let waited_for =
-                self.lanes.iter().filter(|lane| !lane.is_done() && !lane.is_detached());
-            let end = match waited_for.filter_map(Lane::patience).min() {
-                Some(patience) => ended.recv_timeout(patience),
-                None => ended.recv().map_err(|_| RecvTimeoutError::Disconnected),
-            };
-            match end {
-                Ok((index, error, report)) => {
-                    if let Some(lane) = self.lanes.get_mut(index) {
-                        lane.ended(error, report);
-                    }
+        self.block.consume(rest.len());
+        let mut left = self.kernel.held(self.reader.as_fd())?;
+        let mut block = [0; 4096];
+        while left > 0 {
+            let most = left.min(block.len());
+            let from = end(self.reader.as_fd());
+            match uninterrupted(|| self.kernel.read(from, &mut block[..most]))? {
+                0 => break,
+                n => {
+                    rest.extend_from_slice(&block[..n]);
+                    left -= n;
                 }
-                Err(RecvTimeoutError::Timeout) => {}
-                // A thread panicked: the scope passes that on.
-                Err(RecvTimeoutError::Disconnected) => break,
             }
         }
-        let (relayed, refused) = (self.at, self.refused);
-        let sinks = self.lanes.into_iter().map(Lane::into_report).collect();
-        FanoutReport { taken, relayed, refused, sinks }
+        Ok(rest)
     }
+
+    /// Lets the lanes run dry, or stop where `pausing`. Whether it was cancelled meanwhile.
+    pub(super) fn finish(
+        &mut self,
+        over: &Receiver<Over<'a>>,
+        bell: &Bell,
+        mut pausing: bool,
+    ) -> io::Result<bool> {
+        if pausing {
+            self.lanes.iter().for_each(Lane::pause);
+        } else {
+            self.lanes.iter_mut().for_each(Lane::close);
+        }
+        while self.lanes.iter().any(Lane::runs) {
+            if !pausing {
+                if self.cancel.as_ref().is_some_and(Cancel::answer) {
+                    pausing = true;
+                    self.lanes.iter().for_each(Lane::pause);
+                } else {
+                    self.lanes.iter_mut().for_each(Lane::look_after);
+                }
+            }
+            let waited_for = self.lanes.iter().filter(|lane| lane.runs() && !lane.is_detached());
+            let patience = waited_for.filter_map(Lane::patience).min().filter(|_| !pausing);
+            self.poll(&[bell.interest()], patience)?;
+            bell.answer();
+            loop {
+                match over.try_recv() {
+                    Ok(over) => {
+                        if let Some(lane) = self.lanes.get_mut(over.index) {
+                            lane.ended(over);
+                        }
+                    }
+                    Err(TryRecvError::Empty) => break,
+                    // A thread panicked: the scope passes that on.
+                    Err(TryRecvError::Disconnected) => return Ok(pausing),
+                }
+            }
+        }
+        Ok(pausing)
+    }
+
+    /// Where the head is: so many bytes went to all attached lanes, or into their gaps.
+    pub(super) fn at(&self) -> u64 {
+        self.at
+    }
+
+    pub(super) fn report(&self, taken: u64) -> FanoutReport {
+        let sinks = self.lanes.iter().map(Lane::report).collect();
+        FanoutReport { taken, relayed: self.at, refused: self.refused, sinks }
+    }
+}
+
+/// What there is at the head.
+enum There {
+    Nothing,
+    Bytes(u64),
+    End,
+}
+
+/// A pipe as an end of a call that finds bytes or room there.
+fn end(fd: BorrowedFd<'_>) -> End<'_> {
+    End { fd, kind: Kind::Pipe, at: None, nowait: false }
+}
+
+pub(super) fn cancelled() -> Fault {
+    Fault::plain(Operation::Wait, io::Error::other(Cancelled))
 }
 
 fn broken(cause: io::Error) -> Fault {

@@ -3,16 +3,17 @@
 use std::io;
 use std::os::fd::AsFd;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::Sender;
 use std::thread::{Builder, Scope};
 use std::time::{Duration, Instant};
 
 use super::Lag;
 use super::report::{Gap, SinkEnd, SinkReport};
-use crate::cancel::Cancel;
+use crate::cancel::{Bell, Cancel};
 use crate::error::TransferError;
-use crate::pipe::{Pipe, WriteEnd};
+use crate::pipe::{Pipe, ReadEnd, WriteEnd};
+use crate::progress::Progress;
 use crate::report::Report;
 use crate::source::Sink;
 use crate::stage::WIDE;
@@ -22,11 +23,22 @@ use crate::transfer::Transfer;
 /// So many gaps are told one by one.
 const GAPS: usize = 1024;
 
-/// What a lane's thread says when it is done: which lane, how it went.
-pub(super) type Ended = (usize, Option<TransferError>, Report);
+/// What empties a lane's pipe into its sink.
+type Outlet<'a> = Box<Transfer<ReadEnd, Box<dyn Sink + Send + 'a>>>;
+
+/// What a lane's thread says when it is done, or has been stopped.
+#[derive(Debug)]
+pub(super) struct Over<'a> {
+    /// Which lane.
+    pub(super) index: usize,
+    error: Option<TransferError>,
+    report: Report,
+    /// What is gone on with, where it was stopped.
+    outlet: Option<Outlet<'a>>,
+}
 
 #[derive(Debug)]
-pub(super) struct Lane {
+pub(super) struct Lane<'a> {
     pub(super) lag: Lag,
     linger: Duration,
     /// The write end of its pipe; `None` once nothing more is to go there.
@@ -36,7 +48,9 @@ pub(super) struct Lane {
     /// Whether it took nothing when it was last offered some.
     pub(super) refuses: bool,
     /// Since when it holds the others up, or takes nothing.
-    pub(super) since: Option<Instant>,
+    since: Option<Instant>,
+    /// What time it is: not everyone's clock is the system's.
+    clock: fn() -> Instant,
     /// Bytes that went into its pipe.
     accepted: u64,
     /// Bytes that its sink has taken, and how many of them were seen at `since`.
@@ -45,57 +59,134 @@ pub(super) struct Lane {
     gaps: Vec<Gap>,
     missed: u64,
     cancel: Option<Cancel>,
+    /// Whether its thread is to give up rather than to stop.
+    detached: Arc<AtomicBool>,
     end: Option<SinkEnd>,
+    /// Between two runs; during one it is on its thread.
+    outlet: Option<Outlet<'a>>,
+    runs: bool,
     report: Option<Report>,
 }
 
-impl Lane {
-    /// A pipe for `sink`, and a thread that empties it.
-    pub(super) fn open<'s, 'a: 's>(
-        scope: &'s Scope<'s, '_>,
-        index: usize,
+impl<'a> Lane<'a> {
+    /// A pipe for `sink`, which nobody empties yet.
+    pub(super) fn open(
         sink: Box<dyn Sink + Send + 'a>,
         lag: Lag,
         linger: Duration,
-        end: Sender<Ended>,
     ) -> io::Result<Self> {
-        let room = match lag {
-            Lag::DetachBeyond(bytes) | Lag::DropBeyond(bytes) => bytes.max(WIDE),
-            Lag::Block | Lag::DetachAfter(_) => WIDE,
-        };
-        let (reader, feed) = Pipe::with_capacity(room)?.split();
-        never_wait(feed.as_fd())?;
-        let taken = Arc::new(AtomicU64::new(0));
-        let count = Arc::clone(&taken);
-        let mut transfer = Transfer::new(reader, sink)
+        let (reader, feed) = pipe_for(lag)?;
+        let mut lane = Self::with(lag, linger, feed);
+        let count = Arc::clone(&lane.taken);
+        let mut outlet = Transfer::new(reader, sink)
             .observe(move |progress| count.store(progress.bytes, Ordering::Relaxed));
-        let cancel = match lag {
-            Lag::Block => None,
-            _ => Some(transfer.cancel_handle()?),
-        };
-        Builder::new().spawn_scoped(scope, move || {
-            let error = transfer.run().err();
-            let parts = transfer.into_parts();
-            // Closes both: the hub sees the pipe broken, and the far end of an owned sink its end.
-            drop((parts.source, parts.sink));
-            drop(end.send((index, error, parts.report)));
-        })?;
-        Ok(Self {
+        if lag != Lag::Block {
+            lane.cancel = Some(outlet.cancel_handle()?);
+        }
+        lane.outlet = Some(Box::new(outlet));
+        Ok(lane)
+    }
+
+    /// A lane whose pipe somebody else empties.
+    pub(super) fn with(lag: Lag, linger: Duration, feed: WriteEnd) -> Self {
+        Self {
             lag,
             linger,
             feed: Some(feed),
             ahead: 0,
             refuses: false,
             since: None,
+            clock: Instant::now,
             accepted: 0,
-            taken,
+            taken: Arc::default(),
             seen: 0,
             gaps: Vec::new(),
             missed: 0,
-            cancel,
+            cancel: None,
+            detached: Arc::default(),
             end: None,
+            outlet: None,
+            runs: false,
             report: None,
-        })
+        }
+    }
+
+    /// Its pipe is emptied by a driver, which tells the observer what the sink was given, and
+    /// then [that it is over](Self::left).
+    pub(super) fn driven(&mut self, clock: fn() -> Instant) -> impl FnMut(Progress) + Send + use<> {
+        (self.clock, self.runs) = (clock, true);
+        let count = Arc::clone(&self.taken);
+        move |progress| count.store(progress.bytes, Ordering::Relaxed)
+    }
+
+    /// The driver is done with its sink.
+    pub(super) fn left(&mut self, error: Option<TransferError>, report: Report) {
+        self.feed = None;
+        self.ended(Over { index: 0, error, report, outlet: None });
+    }
+
+    fn waited(&self) -> Duration {
+        let since = self.since.map(|since| (self.clock)().saturating_duration_since(since));
+        since.unwrap_or_default()
+    }
+
+    /// Has a thread empty its pipe, if anything is to be done. `pauses`: it must be possible to
+    /// stop it.
+    pub(super) fn start<'s>(
+        &mut self,
+        scope: &'s Scope<'s, '_>,
+        index: usize,
+        pauses: bool,
+        over: Sender<Over<'a>>,
+        bell: Arc<Bell>,
+    ) -> io::Result<()>
+    where
+        'a: 's,
+    {
+        let Some(outlet) = &mut self.outlet else { return Ok(()) };
+        if pauses && self.cancel.is_none() {
+            self.cancel = Some(outlet.cancel_handle()?);
+        }
+        if let Some(cancel) = &self.cancel {
+            // Of the run before, which may have ended without hearing it.
+            cancel.answer();
+        }
+        self.since = self.since.map(|_| (self.clock)());
+        let Some(mut outlet) = self.outlet.take() else { return Ok(()) };
+        let detached = Arc::clone(&self.detached);
+        Builder::new().spawn_scoped(scope, move || {
+            // Rings last, also when a panic drops it.
+            let _bell = RingsOnDrop(bell);
+            let over = over;
+            let error = outlet.run().err();
+            let stopped = error.as_ref().is_some_and(TransferError::is_cancelled);
+            if stopped && !detached.load(Ordering::Acquire) {
+                let report = outlet.report().clone();
+                drop(over.send(Over { index, error: None, report, outlet: Some(outlet) }));
+                return;
+            }
+            let parts = outlet.into_parts();
+            // Closes both: the hub sees the pipe broken, and the far end of an owned sink its end.
+            drop((parts.source, parts.sink));
+            drop(over.send(Over { index, error, report: parts.report, outlet: None }));
+        })?;
+        self.runs = true;
+        Ok(())
+    }
+
+    /// Its thread is to stop, so that another run can go on. It can only be waited for that
+    /// until it has.
+    pub(super) fn pause(&self) {
+        if let Some(cancel) = &self.cancel {
+            cancel.cancel();
+        }
+    }
+
+    /// No thread could be had for it.
+    pub(super) fn abandon(&mut self) {
+        self.outlet = None;
+        self.detach(SinkEnd::Cancelled);
+        self.report.get_or_insert_default();
     }
 
     /// How many bytes may be put into its pipe now.
@@ -112,6 +203,12 @@ impl Lane {
         self.feed.is_some() && self.ahead == 0 && !matches!(self.lag, Lag::DropBeyond(_))
     }
 
+    /// Somebody else empties its pipe, and its sink has taken so many bytes.
+    #[cfg(test)]
+    pub(super) fn saw_taken(&self, bytes: u64) {
+        self.taken.store(bytes, Ordering::Relaxed);
+    }
+
     pub(super) fn accept(&mut self, n: u64) {
         self.accepted += n;
         self.ahead += n;
@@ -122,9 +219,9 @@ impl Lane {
     /// It did not take anything: what its policy says to that.
     pub(super) fn refuse(&mut self) {
         self.refuses = true;
-        let since = *self.since.get_or_insert_with(Instant::now);
+        self.since.get_or_insert_with(self.clock);
         match self.lag {
-            Lag::DetachAfter(most) if since.elapsed() >= most => self.detach(SinkEnd::TooSlow),
+            Lag::DetachAfter(most) if self.waited() >= most => self.detach(SinkEnd::TooSlow),
             Lag::DetachBeyond(_) => self.detach(SinkEnd::TooFarBehind),
             _ => {}
         }
@@ -137,7 +234,7 @@ impl Lane {
             Lag::DetachAfter(most) => most,
             Lag::DetachBeyond(_) | Lag::DropBeyond(_) => self.linger,
         };
-        Some(most.saturating_sub(self.since.map_or(Duration::ZERO, |since| since.elapsed())))
+        Some(most.saturating_sub(self.waited()))
     }
 
     /// The head moves on by `n` bytes, the first of them at `at`.
@@ -162,6 +259,7 @@ impl Lane {
     pub(super) fn detach(&mut self, why: SinkEnd) {
         self.feed = None;
         self.end.get_or_insert(why);
+        self.detached.store(true, Ordering::Release);
         if let Some(cancel) = &self.cancel {
             cancel.cancel();
         }
@@ -170,44 +268,89 @@ impl Lane {
     /// The source has ended: its pipe runs dry now.
     pub(super) fn close(&mut self) {
         self.feed = None;
-        self.since = Some(Instant::now());
+        self.since = Some((self.clock)());
         self.seen = self.taken.load(Ordering::Relaxed);
-    }
-
-    pub(super) fn is_done(&self) -> bool {
-        self.report.is_some()
     }
 
     /// After the source's end: detaches it if it has taken nothing for too long.
     pub(super) fn look_after(&mut self) {
         let taken = self.taken.load(Ordering::Relaxed);
         if taken != self.seen {
-            (self.seen, self.since) = (taken, Some(Instant::now()));
+            (self.seen, self.since) = (taken, Some((self.clock)()));
         }
-        if !self.is_done() && self.end.is_none() && self.patience() == Some(Duration::ZERO) {
+        if self.runs && self.end.is_none() && self.patience() == Some(Duration::ZERO) {
             self.detach(SinkEnd::TooSlow);
         }
     }
 
-    /// Its thread is done.
-    pub(super) fn ended(&mut self, error: Option<TransferError>, report: Report) {
-        if let Some(error) = error {
+    /// Its thread is done, or has stopped.
+    pub(super) fn ended(&mut self, over: Over<'a>) {
+        self.runs = false;
+        if over.outlet.is_some() && self.end.is_none() {
+            self.outlet = over.outlet;
+            return;
+        }
+        if let Some(error) = over.error {
             self.end.get_or_insert(SinkEnd::Failed(error));
         }
-        self.report = Some(report);
+        self.report = Some(over.report);
+    }
+
+    pub(super) fn runs(&self) -> bool {
+        self.runs
     }
 
     pub(super) fn is_detached(&self) -> bool {
         self.end.is_some()
     }
 
-    pub(super) fn into_report(self) -> SinkReport {
-        let report = self.report.unwrap_or_default();
+    /// A lane that comes when the head is at `at`: what was before, it has missed.
+    pub(super) fn joins_at(&mut self, at: u64) {
+        self.head_moves(0, at);
+    }
+
+    pub(super) fn report(&self) -> SinkReport {
+        let stopped = self.outlet.as_ref().map(|outlet| outlet.report().clone());
+        let end = match &self.end {
+            Some(end) => end.again(),
+            // One that came to the end of its pipe before it could be stopped is detached all the
+            // same if it missed what came after.
+            None if self.outlet.is_none() => SinkEnd::Complete,
+            None => SinkEnd::Cancelled,
+        };
+        let report = self.report.clone().or(stopped).unwrap_or_default();
         let bytes = report.bytes();
         let unsent = self.accepted.saturating_sub(bytes);
-        // One that came to the end of its pipe before it could be stopped is detached all the same
-        // if it missed what came after.
-        let end = self.end.unwrap_or(SinkEnd::Complete);
-        SinkReport { bytes, gaps: self.gaps, missed: self.missed, unsent, end, report }
+        SinkReport { bytes, gaps: self.gaps.clone(), missed: self.missed, unsent, end, report }
+    }
+
+    /// The sink and the bytes that are on the way to it, where it was stopped.
+    pub(super) fn into_rest(self) -> Option<(Box<dyn Sink + Send + 'a>, Vec<u8>)> {
+        drop(self.feed);
+        let parts = self.outlet?.into_parts();
+        let mut undelivered = parts.undelivered;
+        let mut reader = parts.source;
+        // In memory, and nobody writes any more.
+        drop(io::Read::read_to_end(&mut reader, &mut undelivered));
+        Some((parts.sink, undelivered))
+    }
+}
+
+/// A pipe for a lane, whose write end does not block.
+pub(super) fn pipe_for(lag: Lag) -> io::Result<(ReadEnd, WriteEnd)> {
+    let room = match lag {
+        Lag::DetachBeyond(bytes) | Lag::DropBeyond(bytes) => bytes.max(WIDE),
+        Lag::Block | Lag::DetachAfter(_) => WIDE,
+    };
+    let (reader, feed) = Pipe::with_capacity(room)?.split();
+    never_wait(feed.as_fd())?;
+    Ok((reader, feed))
+}
+
+struct RingsOnDrop(Arc<Bell>);
+
+impl Drop for RingsOnDrop {
+    fn drop(&mut self) {
+        self.0.ring();
     }
 }

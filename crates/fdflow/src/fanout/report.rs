@@ -4,7 +4,7 @@ use std::error::Error;
 use std::fmt;
 use std::io;
 
-use crate::error::TransferError;
+use crate::error::{Cancelled, TransferError};
 use crate::report::{Refusal, Report};
 
 /// What a [`Fanout`](crate::Fanout) did.
@@ -62,6 +62,21 @@ pub enum SinkEnd {
     TooSlow,
     /// It failed.
     Failed(TransferError),
+    /// It has not ended: the fan-out was cancelled, and another run goes on.
+    Cancelled,
+}
+
+impl SinkEnd {
+    /// The same, for another report.
+    pub(super) fn again(&self) -> Self {
+        match self {
+            Self::Complete => Self::Complete,
+            Self::TooFarBehind => Self::TooFarBehind,
+            Self::TooSlow => Self::TooSlow,
+            Self::Failed(error) => Self::Failed(error.again()),
+            Self::Cancelled => Self::Cancelled,
+        }
+    }
 }
 
 impl fmt::Display for SinkEnd {
@@ -71,6 +86,7 @@ impl fmt::Display for SinkEnd {
             Self::TooFarBehind => f.write_str("detached: too many bytes behind"),
             Self::TooSlow => f.write_str("detached: it took nothing for too long"),
             Self::Failed(error) => write!(f, "failed: {error}"),
+            Self::Cancelled => f.write_str("cancelled"),
         }
     }
 }
@@ -107,7 +123,8 @@ impl FanoutError {
         Self { inner: Box::new(Inner { cause, report, undelivered }) }
     }
 
-    /// The cause: the source's error; `BrokenPipe` where no sink was left.
+    /// The cause: the source's error; `BrokenPipe` where no sink was left; see
+    /// [`is_cancelled`](Self::is_cancelled).
     #[must_use]
     pub fn cause(&self) -> &io::Error {
         &self.inner.cause
@@ -119,6 +136,12 @@ impl FanoutError {
         self.inner.cause.kind()
     }
 
+    /// Whether a [`Cancel`](crate::Cancel) handle ended it, so that another run goes on.
+    #[must_use]
+    pub fn is_cancelled(&self) -> bool {
+        self.inner.cause.get_ref().is_some_and(|cause| cause.is::<Cancelled>())
+    }
+
     /// What had been done until then.
     #[must_use]
     pub fn report(&self) -> &FanoutReport {
@@ -126,7 +149,7 @@ impl FanoutError {
     }
 
     /// Bytes that were taken from the source and not relayed, in order: they lie behind the
-    /// [`relayed`](FanoutReport::relayed) ones.
+    /// [`relayed`](FanoutReport::relayed) ones. Empty after a cancel: the fan-out keeps them.
     #[must_use]
     pub fn undelivered(&self) -> &[u8] {
         &self.inner.undelivered

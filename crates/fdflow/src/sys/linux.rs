@@ -33,11 +33,13 @@ impl Kernel for System {
         if let Some(at) = from.at {
             return rustix::io::pread(from.fd, buffer, at);
         }
+        if from.kind.is_stream() {
+            // The shorter way to a socket's bytes, and small messages notice.
+            let wait = if from.nowait { RecvFlags::DONTWAIT } else { RecvFlags::empty() };
+            return Ok(rustix::net::recv(from.fd, buffer, wait)?.0);
+        }
         if !from.nowait {
             return rustix::io::read(from.fd, buffer);
-        }
-        if from.kind.is_stream() {
-            return Ok(rustix::net::recv(from.fd, buffer, RecvFlags::DONTWAIT)?.0);
         }
         let mut parts = [IoSliceMut::new(buffer)];
         let answer = rustix::io::preadv2(from.fd, &mut parts, OWN_POSITION, ReadWriteFlags::NOWAIT);
@@ -68,6 +70,10 @@ impl Kernel for System {
             }
             answer => answer,
         }
+    }
+
+    fn write_may_signal(&self, to: Kind) -> bool {
+        !to.is_stream()
     }
 
     fn poll(&self, interests: &[Interest<'_>], timeout: Option<Duration>) -> Result<u32> {

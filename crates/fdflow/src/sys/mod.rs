@@ -111,8 +111,14 @@ pub trait Kernel {
     /// `read`, `pread` or `recv`.
     fn read(&self, from: End<'_>, buffer: &mut [u8]) -> Result<usize>;
 
-    /// `write`, `pwrite` or `send`, never with a signal.
+    /// `write`, `pwrite` or `send`, without a signal where the call can be told that.
     fn write(&self, to: End<'_>, bytes: &[u8]) -> Result<usize>;
+
+    /// Whether [`write`](Self::write) to an end of this kind may raise SIGPIPE all the same, so that
+    /// the signal has to be kept away by other means.
+    fn write_may_signal(&self, to: Kind) -> bool {
+        true
+    }
 
     /// Waits until one of `interests` is ready or `timeout` has passed: a bit for each that is
     /// ready, the first the lowest.
@@ -208,6 +214,9 @@ impl<K: Kernel + ?Sized> Kernel for &K {
     }
     fn write(&self, to: End<'_>, bytes: &[u8]) -> Result<usize> {
         (**self).write(to, bytes)
+    }
+    fn write_may_signal(&self, to: Kind) -> bool {
+        (**self).write_may_signal(to)
     }
     fn poll(&self, interests: &[Interest<'_>], timeout: Option<Duration>) -> Result<u32> {
         (**self).poll(interests, timeout)

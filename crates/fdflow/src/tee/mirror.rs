@@ -1,18 +1,19 @@
 //! Giving the mirror its bytes before anyone else gets them.
 
-use std::io::{self, Read, Write};
+use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 
-use super::{Mirror, Teed};
+use super::{Mirror, Teed, end};
 use crate::engine::{Stop, fanout};
 use crate::error::Fault;
 use crate::operation::{Operation, Side};
-use crate::policy::Policy;
 use crate::report::{Reason, Refusal};
 use crate::route::Route;
 use crate::source::Sink;
 use crate::sys::errno::{Verdict, uninterrupted, verdict};
-use crate::sys::{Interest, Kernel, System, same_pipe, sigpipe};
+use rustix::io::Errno;
+
+use crate::sys::{Interest, Kernel, same_pipe, sigpipe};
 use crate::transfer::Transfer;
 use crate::wrap::Plain;
 
@@ -24,7 +25,7 @@ const PAGE: usize = 4 << 10;
 /// and it would block all the same.
 const FRUITLESS_WAITS: u32 = 32;
 
-impl<M: Sink> Teed<M> {
+impl<M: Sink, K: Kernel + Copy> Teed<M, K> {
     /// Sees to it that the mirror has got some of the next bytes, at most `want`. None of them:
     /// the pipe has ended.
     pub(super) fn mirror_up_to(&mut self, want: u64) -> Result<(), Fault> {
@@ -42,12 +43,12 @@ impl<M: Sink> Teed<M> {
                 Mirror::Staged { feed, .. } => Some(feed.as_fd()),
             };
             let Some(target) = target else { break };
-            match fanout::tee(&System, self.reader.as_fd(), target, want) {
+            match fanout::tee(&self.kernel, self.reader.as_fd(), target, want) {
                 Ok(0) => return Ok(()),
                 Ok(n) => self.pending = n,
                 Err(stop) => {
                     waits += 1;
-                    self.refused = stopped(stop, waits, self.reader.as_fd(), target)?;
+                    self.refused = stopped(&self.kernel, stop, waits, self.reader.as_fd(), target)?;
                 }
             }
         }
@@ -59,7 +60,7 @@ impl<M: Sink> Teed<M> {
 
     /// Takes bytes out of the pipe for the mirror and the drain both. Whether there were any.
     fn copy_out(&mut self, want: u64) -> Result<bool, Fault> {
-        if !Policy::default().routes.contains(Route::ReadWrite) {
+        if !self.routes.contains(Route::ReadWrite) {
             let cause = match self.refused {
                 Some(refusal) => format!("no route is left to the mirror: {}", refusal.reason),
                 None => "no route is left to the mirror".to_owned(),
@@ -73,25 +74,30 @@ impl<M: Sink> Teed<M> {
             return Err(mirror_failed(io::Error::new(io::ErrorKind::InvalidInput, cause)));
         }
         let room = match &self.mirror {
-            Mirror::Staged { feed, .. } => feed.capacity().unwrap_or(PAGE),
+            Mirror::Staged { feed, .. } => self.kernel.capacity(feed.as_fd()).unwrap_or(PAGE),
             Mirror::Raw(_) => BLOCK,
         };
         let most = usize::try_from(want).unwrap_or(BLOCK).min(BLOCK).min(room);
         let space = &mut self.ahead.space(BLOCK)[..most];
         let n = loop {
-            match Read::read(&mut self.reader, space) {
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                    wait(Interest { fd: self.reader.as_fd(), readable: true })?;
+            match self.kernel.read(end(self.reader.as_fd()), space) {
+                Err(Errno::INTR) => {}
+                Err(Errno::AGAIN) => {
+                    wait(&self.kernel, Interest { fd: self.reader.as_fd(), readable: true })?;
                 }
-                read => break read.map_err(|cause| Fault::plain(Operation::Read, cause))?,
+                read => break read.map_err(|errno| Fault::plain(Operation::Read, errno.into()))?,
             }
         };
         self.ahead.filled(n);
         self.pending = n as u64;
         if let Mirror::Staged { feed, .. } = &mut self.mirror {
             // It is empty and as large as what was read: this does not wait.
-            Write::write_all(feed, self.ahead.bytes()).map_err(mirror_failed)?;
+            let mut bytes = self.ahead.bytes();
+            while !bytes.is_empty() {
+                let written = uninterrupted(|| self.kernel.write(end(feed.as_fd()), bytes));
+                let n = written.map_err(|errno| mirror_failed(errno.into()))?;
+                bytes = bytes.get(n..).unwrap_or_default();
+            }
         }
         Ok(n > 0)
     }
@@ -104,7 +110,8 @@ impl<M: Sink> Teed<M> {
             Mirror::Raw(mirror) => {
                 // All that is in it: what the mirror got before has been drained.
                 let bytes = self.ahead.bytes();
-                let mut transfer = Transfer::new(Plain(bytes), mirror);
+                let mut transfer = Transfer::on(self.kernel, Plain(bytes), mirror);
+                transfer = transfer.routes(self.routes);
                 let given = transfer.run();
                 let done = transfer.report().bytes();
                 (self.pending, self.mirrored) = (n - done, self.mirrored + done);
@@ -124,7 +131,8 @@ impl<M: Sink> Teed<M> {
 }
 
 /// Waits, after the `waits`-th call that moved nothing; or says why `tee` is given up.
-fn stopped(
+fn stopped<K: Kernel>(
+    kernel: &K,
     stop: Stop,
     waits: u32,
     from: BorrowedFd<'_>,
@@ -135,8 +143,10 @@ fn stopped(
         Stop::Wait(_) if waits >= FRUITLESS_WAITS => {
             Ok(Some(Refusal::new(Route::Splice, Reason::Stuck(operation))))
         }
-        Stop::Wait(Side::Source) => wait(Interest { fd: from, readable: true }).map(|()| None),
-        Stop::Wait(Side::Sink) => wait(Interest { fd: to, readable: false }).map(|()| None),
+        Stop::Wait(Side::Source) => {
+            wait(kernel, Interest { fd: from, readable: true }).map(|()| None)
+        }
+        Stop::Wait(Side::Sink) => wait(kernel, Interest { fd: to, readable: false }).map(|()| None),
         Stop::Refused(reason) => Ok(Some(Refusal::new(Route::Splice, reason))),
         Stop::Fault(fault) => Err(fault),
         Stop::Call { errno, .. } => match verdict(operation, errno, false) {
@@ -149,8 +159,8 @@ fn stopped(
     }
 }
 
-fn wait(until: Interest<'_>) -> Result<(), Fault> {
-    let ready = uninterrupted(|| System.poll(&[until], None));
+fn wait<K: Kernel>(kernel: &K, until: Interest<'_>) -> Result<(), Fault> {
+    let ready = uninterrupted(|| kernel.poll(&[until], None));
     ready.map(drop).map_err(|errno| Fault::plain(Operation::Wait, errno.into()))
 }
 

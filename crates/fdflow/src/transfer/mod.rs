@@ -258,6 +258,29 @@ impl<S: Source, D: Sink, K: Kernel> Transfer<S, D, K> {
         }
     }
 
+    /// Whether the next [`step`](Self::step) may raise SIGPIPE, for a driver that keeps the signal
+    /// away from its thread: that costs a system call or more, which a small message notices.
+    #[must_use]
+    pub fn may_signal(&self) -> bool {
+        if self.preliminaries == Preliminaries::Flush || self.joint.is_none() {
+            return true;
+        }
+        if self.ledger.staged() == 0 {
+            return !matches!(self.way(), Some(Way::ReadWrite | Way::SpliceStaged));
+        }
+        if self.stage.buffer.bytes().is_empty() {
+            return self.drains_by_splicing();
+        }
+        self.sink_may_signal()
+    }
+
+    /// Whether a plain write to the sink may raise SIGPIPE: to a socket it need not.
+    #[must_use]
+    pub fn sink_may_signal(&self) -> bool {
+        let joint = self.joint.as_ref();
+        joint.is_none_or(|joint| self.kernel.write_may_signal(joint.to.traits.kind))
+    }
+
     /// Gives up the pipe and the buffer while nothing rests in them, for a driver that is about to
     /// wait, perhaps for long. The next step gets them again: the pipe from the pool, the buffer
     /// from this thread.

@@ -21,6 +21,22 @@ pub fn on_a_thread<T: Send>(work: impl FnOnce() -> T + Send) -> T {
 
 /// From now on these calls of this thread answer `errno` (0: they return 0).
 pub fn refuse(calls: &[c_long], errno: i32) {
+    install(calls, errno, |filter| {
+        // SAFETY: the filter and its program outlive the call, which copies them.
+        unsafe { libc::prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, filter) }.into()
+    });
+}
+
+/// The same for all threads of this process, which should be one of the test's own.
+pub fn refuse_everywhere(calls: &[c_long], errno: i32) {
+    install(calls, errno, |filter| {
+        let (operation, flags) = (libc::SECCOMP_SET_MODE_FILTER, libc::SECCOMP_FILTER_FLAG_TSYNC);
+        // SAFETY: the filter and its program outlive the call, which copies them.
+        unsafe { libc::syscall(libc::SYS_seccomp, operation, flags, filter) }
+    });
+}
+
+fn install(calls: &[c_long], errno: i32, by: impl FnOnce(*const sock_fprog) -> c_long) {
     rustix::thread::set_no_new_privs(true).unwrap();
     let mut program = vec![statement(BPF_LD | BPF_W | BPF_ABS, 0)];
     for call in calls {
@@ -32,8 +48,7 @@ pub fn refuse(calls: &[c_long], errno: i32) {
     program.push(statement(BPF_RET | BPF_K, SECCOMP_RET_ALLOW));
     let filter =
         sock_fprog { len: u16::try_from(program.len()).unwrap(), filter: program.as_mut_ptr() };
-    // SAFETY: the filter and its program outlive the call, which copies them.
-    let answer = unsafe { libc::prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &raw const filter) };
+    let answer = by(&raw const filter);
     assert_eq!(answer, 0, "no seccomp: {}", std::io::Error::last_os_error());
 }
 

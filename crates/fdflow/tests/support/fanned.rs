@@ -2,13 +2,13 @@
 
 use std::io::ErrorKind;
 
-use fdflow::{FanoutError, FanoutReport, SinkEnd, SinkReport};
+use fdflow::{Fanout, FanoutError, FanoutReport, SinkEnd, SinkReport, Source};
 
 use crate::support::denied;
 
-/// The report, or `None` where the environment denies what was asked for.
-pub fn fanned(result: Result<FanoutReport, FanoutError>) -> Option<FanoutReport> {
-    match result {
+/// Runs it to its end: the report, or `None` where the environment denies what was asked for.
+pub fn fanned<S: Source + Send>(mut fanout: Fanout<'_, S>) -> Option<FanoutReport> {
+    match fanout.run() {
         Ok(report) => Some(report),
         Err(error) if !denied().is_empty() && refused(&error) => None,
         Err(error) => panic!("{error}"),

@@ -49,7 +49,9 @@ fn h67_two_dots_are_refused_however_they_are_written() {
 fn h67_a_child_that_was_never_checked_is_no_way_out_either() {
     let scene = Scene::new();
     for way in WAYS {
-        let root = scene.root(way, Follow);
+        // Where dots hide nothing, and links may lead anywhere.
+        let folder = scene.root(way, Follow).shared.folder.try_clone().unwrap();
+        let root = Root::by(way, folder, Follow, true).unwrap();
         for child in [&b"../outside/file"[..], b"..", b"file\0"] {
             let name = crate::name::Name::root().child(child);
             let refused = root.open_patiently(&name);
@@ -294,4 +296,52 @@ fn hidden_names_are_refused_unless_they_are_wanted() {
     scene.answers("/shown", "holds .git");
     let root = Root::new(&scene.inside(""), Inside, true).unwrap();
     assert_eq!(answer_of(&root, "/.git/file"), "holds .git");
+}
+
+#[test]
+fn an_upload_goes_into_a_folder_of_ours_and_into_nothing_hidden() {
+    let scene = Scene::new();
+    for folder in [".well-known", ".git"] {
+        fs::create_dir(scene.inside(folder)).unwrap();
+    }
+    scene.link("../outside", "out");
+    scene.link("sub", "in");
+    for way in WAYS {
+        let root = scene.root(way, Inside);
+        let parent = |uri: &str| super::runtime().block_on(root.open_parent(&super::name(uri)));
+        for (uri, last) in [("/new", "new"), ("/sub/new%20one", "new one"), ("/in/new", "new")] {
+            let (folder, name) = parent(uri).unwrap();
+            assert_eq!(name, last);
+            rustix::fs::fsync(folder).unwrap();
+        }
+        for uri in ["/", "/.new", "/.git/new", "/.well-known/new", "/.well-known", "/out/new"] {
+            let refused = parent(uri);
+            assert!(matches!(refused, Err(super::OpenError::Refused)), "{uri}: {refused:?}");
+        }
+        assert!(matches!(parent("/none/new"), Err(super::OpenError::NotFound)));
+        assert!(matches!(parent("/file/new"), Err(super::OpenError::NotAFolder)));
+    }
+    let all = Root::new(&scene.inside(""), Inside, true).unwrap();
+    let parent = super::runtime().block_on(all.open_parent(&super::name("/.well-known/new")));
+    assert!(parent.is_ok());
+}
+
+#[test]
+fn a_file_is_unchanged_until_it_is_written_replaced_or_gone() {
+    let scene = Scene::new();
+    let root = scene.root(Way::Kernel { cached: true }, Inside);
+    let asked = super::name("/sub/file");
+    let opened = || root.open_patiently(&asked).unwrap();
+    let first = opened();
+    assert!(root.is_unchanged(&asked, &first.facts));
+    assert_eq!(super::runtime().block_on(root.look(&asked)).unwrap(), first.facts);
+    fs::write(scene.inside("sub/file"), "longer than it was").unwrap();
+    assert!(!root.is_unchanged(&asked, &first.facts));
+    let second = opened();
+    fs::write(scene.inside("sub/other"), "longer than it was").unwrap();
+    fs::rename(scene.inside("sub/other"), scene.inside("sub/file")).unwrap();
+    assert!(!root.is_unchanged(&asked, &second.facts));
+    let third = opened();
+    fs::remove_file(scene.inside("sub/file")).unwrap();
+    assert!(!root.is_unchanged(&asked, &third.facts));
 }

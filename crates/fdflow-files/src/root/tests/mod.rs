@@ -1,7 +1,7 @@
 //! The root on real folders, by each way that it resolves names.
 
 #[path = "../../../../fdflow/tests/support/confine.rs"]
-#[allow(unreachable_pub, reason = "shared with the tests of another crate")]
+#[allow(dead_code, unreachable_pub, reason = "shared with the tests of another crate")]
 mod confine;
 mod confinement;
 mod limits;

@@ -15,6 +15,9 @@ use tokio::task::LocalSet;
 use super::{FileOrFolder, Scene, Symlinks, Way, is_root, name, runtime, said, skipped};
 use crate::root::Root;
 
+/// After this long a test hangs.
+const HANGS: Duration = Duration::from_secs(60);
+
 /// What keeps the filesystem's answers back.
 #[derive(Clone, Default)]
 struct Gate {
@@ -40,7 +43,10 @@ impl Gate {
         state.waiting += 1;
         changed.notify_all();
         while !state.open {
-            state = changed.wait(state).unwrap();
+            let (still, waited) = changed.wait_timeout(state, HANGS).unwrap();
+            state = still;
+            // Whoever should not have waited goes on, and its test fails instead of hanging.
+            state.open |= waited.timed_out();
         }
         state.waiting -= 1;
     }
@@ -50,7 +56,9 @@ impl Gate {
         let (state, changed) = &*self.state;
         let mut state = state.lock().unwrap();
         while state.waiting == 0 {
-            state = changed.wait(state).unwrap();
+            let (still, waited) = changed.wait_timeout(state, HANGS).unwrap();
+            state = still;
+            assert!(!waited.timed_out(), "the filesystem is not asked");
         }
     }
 }
@@ -201,6 +209,39 @@ fn h29_a_slow_folder_that_is_being_listed_delays_nobody() {
         gate.set_open(true);
         assert_eq!(listing.await.unwrap().unwrap().len(), 1);
     }));
+    session.umount_and_join().unwrap();
+}
+
+#[test]
+fn h29_a_filesystem_that_answers_nobody_does_not_take_every_thread() {
+    let scene = Scene::new();
+    let gate = Gate::default();
+    gate.set_open(true);
+    let test = "h29_a_filesystem_that_answers_nobody_does_not_take_every_thread";
+    let Some(session) = mounted(test, &scene.inside("sub"), &gate) else { return };
+    let root = Root::new(&scene.inside("sub"), Symlinks::Inside, false).unwrap();
+    gate.set_open(false);
+    runtime().block_on(async {
+        let (root, asked) = (root.clone(), name("/none"));
+        let mut waiting = tokio::task::JoinSet::new();
+        // More than tokio has threads for, and none of them stays to hear the answer.
+        for _ in 0..600 {
+            let (root, asked) = (root.clone(), asked.clone());
+            waiting.spawn(async move { root.open(&asked).await });
+        }
+        // Each of them is polled once at least: those that may wait do.
+        for _ in 0..1000 {
+            tokio::task::yield_now().await;
+        }
+        assert_eq!(root.shared.turns.available_permits(), 0);
+        waiting.abort_all();
+        while waiting.join_next().await.is_some() {}
+        assert_eq!(root.shared.turns.available_permits(), 0);
+        tokio::task::spawn_blocking(|| ()).await.unwrap();
+        gate.set_open(true);
+        assert!(matches!(root.open(&asked).await, Err(super::OpenError::NotFound)));
+    });
+    drop(root);
     session.umount_and_join().unwrap();
 }
 

@@ -10,7 +10,7 @@ use rustix::fs::{Mode, OFlags};
 use serde::{Deserialize, Serialize};
 
 use crate::name::Name;
-use crate::upload::store::{Folder, RESERVED, unguessable};
+use crate::upload::store::{Folder, RESERVED, Staged};
 use crate::upload::whole::Place;
 
 const DATA: &str = ".fdflow-upload-";
@@ -76,20 +76,11 @@ impl State {
 
     /// Puts it on disk in the place of what was there, whole.
     pub(super) fn write(&self, folder: &Folder, id: &str) -> io::Result<()> {
-        let passing = OsString::from(format!("{}{}", crate::upload::store::DRAFT, unguessable()?));
-        let mut file = folder.create(&passing)?;
-        let written = file
-            .write_all(&serde_json::to_vec(self)?)
-            .and_then(|()| file.sync_all())
-            .and_then(|()| {
-                let name = state_name(id);
-                Ok(rustix::fs::renameat(folder.fd(), &passing, folder.fd(), &name)?)
-            });
-        if written.is_err() {
-            // The first error is the one to tell.
-            drop(folder.remove(&passing));
-        }
-        written
+        // Locked while it has no name of its own: else whoever cleans up would take it.
+        let staged = Staged::new(folder, false)?;
+        staged.file().write_all(&serde_json::to_vec(self)?)?;
+        staged.file().sync_all()?;
+        staged.replace(folder, &state_name(id))
     }
 
     /// `None` where there is none, or none that can be read.

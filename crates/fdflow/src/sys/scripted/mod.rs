@@ -12,7 +12,8 @@
 //! failure or the same one after a refusal, a wait for an end that is ready or will never be,
 //! a blocking call on an end that was to be polled, and calls without end.
 //!
-//! [`check_schedule`] makes a whole transfer of some bytes and checks it.
+//! [`check_schedule`] makes a whole transfer of some bytes and checks it. `plumbing` is the same for
+//! `tee`: many pipes and their far ends, for mirrors and fan-outs.
 
 mod calls;
 mod check;
@@ -21,11 +22,17 @@ mod files;
 #[cfg(test)]
 mod hazards;
 mod objects;
+#[cfg(test)]
+pub(crate) mod picks;
+#[cfg(test)]
+pub(crate) mod plumbing;
 mod schedule;
 #[cfg(test)]
 mod schedules;
 mod script;
 mod setup;
+#[cfg(test)]
+mod vessel;
 mod world;
 
 use std::cell::RefCell;
@@ -37,6 +44,8 @@ use std::time::Duration;
 pub use check::{check_schedule, try_schedule};
 pub use ends::{ScriptedSink, ScriptedSource};
 pub use schedule::Schedule;
+#[cfg(test)]
+pub(crate) use schedules::check_schedules;
 pub use script::Answer;
 pub use setup::{Setup, Told};
 pub use world::{Entry, Fault};

@@ -12,8 +12,8 @@ fn schedules() -> u32 {
     named.and_then(|n| n.parse().ok()).unwrap_or(2500)
 }
 
-#[test]
-fn whatever_a_kernel_answers_every_byte_is_accounted_for() {
+/// Checks as many random schedules as are to be run.
+pub(crate) fn check_schedules(check: impl Fn(&[u8]) -> Result<(), String>) {
     let config = Config {
         cases: schedules(),
         failure_persistence: None,
@@ -21,9 +21,14 @@ fn whatever_a_kernel_answers_every_byte_is_accounted_for() {
         ..Config::default()
     };
     let mut runner = TestRunner::new(config);
-    let run = runner
-        .run(&vec(any::<u8>(), 0..200), |bytes| try_schedule(&bytes).map_err(TestCaseError::fail));
+    let run =
+        runner.run(&vec(any::<u8>(), 0..200), |bytes| check(&bytes).map_err(TestCaseError::fail));
     if let Err(error) = run {
         panic!("{error}");
     }
+}
+
+#[test]
+fn whatever_a_kernel_answers_every_byte_is_accounted_for() {
+    check_schedules(try_schedule);
 }

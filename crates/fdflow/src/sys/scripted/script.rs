@@ -63,7 +63,7 @@ impl Call {
             Operation::Read => vec![Errno::INVAL, Errno::PERM, Errno::OPNOTSUPP, Errno::BADF],
             Operation::Write => vec![Errno::INVAL, Errno::PERM, Errno::NOSYS, Errno::BADF],
             Operation::Splice | Operation::Sendfile => vec![Errno::BADF],
-            Operation::CopyFileRange => vec![],
+            Operation::CopyFileRange | Operation::Tee => vec![],
             Operation::Reflink => return vec![Errno::NOSPC, Errno::DQUOT, Errno::IO],
             Operation::Probe => return vec![Errno::IO, Errno::STALE],
             Operation::Wait => return vec![Errno::NOMEM],
@@ -104,7 +104,9 @@ const NOT_FOR_THIS_PAIR: [Errno; 6] =
 /// words, what `errno.rs` says: the one checks the other.
 fn refusals(operation: Operation) -> &'static [Errno] {
     match operation {
-        Operation::Sendfile | Operation::Splice | Operation::Hole => &NOT_FOR_THIS_PAIR,
+        Operation::Sendfile | Operation::Splice | Operation::Tee | Operation::Hole => {
+            &NOT_FOR_THIS_PAIR
+        }
         Operation::CopyFileRange => &[
             Errno::INVAL,
             Errno::NOSYS,

@@ -1,0 +1,3 @@
+module fdflow-bench-go
+
+go 1.18

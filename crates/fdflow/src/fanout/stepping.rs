@@ -1,0 +1,159 @@
+//! A fan-out for drivers that wait on their own: the hub, step by step, without threads.
+//!
+//! Such a driver puts the source's bytes into the end that [`Hub::open`] gives, empties the end
+//! that [`Hub::attach`] gives into the sink, and makes a [`Hub::step`] whenever one of these has
+//! moved something. None of these pipes ever blocks.
+
+use std::io;
+use std::os::fd::AsFd;
+use std::time::{Duration, Instant};
+
+use super::Lag;
+use super::flow::denied;
+use super::hub::{self, Turn};
+use super::lane::{Lane, pipe_for};
+use super::report::{FanoutError, FanoutReport, SinkEnd};
+use crate::error::TransferError;
+use crate::pipe::{Pipe, ReadEnd, WriteEnd};
+use crate::progress::Progress;
+use crate::report::Report;
+use crate::stage::WIDE;
+use crate::sys::{System, never_wait};
+
+/// The middle of a fan-out, for drivers that wait on their own.
+#[derive(Debug)]
+pub struct Hub(hub::Hub<'static, System>);
+
+/// What one step of a [`Hub`] did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum HubStep {
+    /// Something, or a lane was detached.
+    Moved,
+    /// Nothing is there to be relayed.
+    Dry,
+    /// A lane that the others wait for takes nothing.
+    Held,
+    /// The source has ended and everything was relayed, or no lane is left.
+    Ended,
+}
+
+impl Hub {
+    /// A hub without lanes, and the end that the source's bytes go into.
+    ///
+    /// # Errors
+    ///
+    /// No pipe is to be had.
+    pub fn open() -> io::Result<(Self, WriteEnd)> {
+        let (reader, writer) = Pipe::with_capacity(WIDE)?.split();
+        never_wait(reader.as_fd())?;
+        never_wait(writer.as_fd())?;
+        Ok((Self(hub::Hub::new(System, reader, Vec::new(), denied())), writer))
+    }
+
+    /// A lane more: the end that is to be emptied into its sink, and the observer that has to be
+    /// told what the sink was given.
+    ///
+    /// # Errors
+    ///
+    /// No pipe is to be had.
+    pub fn attach(
+        &mut self,
+        lag: Lag,
+        linger: Duration,
+        clock: fn() -> Instant,
+    ) -> io::Result<(ReadEnd, impl FnMut(Progress) + Send + use<>)> {
+        let (reader, feed) = pipe_for(lag)?;
+        never_wait(reader.as_fd())?;
+        let mut lane = Lane::with(lag, linger, feed);
+        let observer = lane.driven(clock);
+        self.0.lanes.push(lane);
+        Ok((reader, observer))
+    }
+
+    /// Relays what is there, and never waits.
+    ///
+    /// # Errors
+    ///
+    /// One of its own pipes is broken.
+    pub fn step(&mut self) -> io::Result<HubStep> {
+        Ok(match self.0.turn()? {
+            Turn::Moved => HubStep::Moved,
+            Turn::AwaitsSource => HubStep::Dry,
+            Turn::AwaitsLane if self.0.unstick()? => HubStep::Moved,
+            Turn::AwaitsLane => HubStep::Held,
+            Turn::Ended => HubStep::Ended,
+        })
+    }
+
+    /// How many bytes were relayed.
+    #[must_use]
+    pub fn relayed(&self) -> u64 {
+        self.0.at()
+    }
+
+    /// How much longer the lanes that hold the others up may do so; `None`: for ever.
+    #[must_use]
+    pub fn patience(&self) -> Option<Duration> {
+        self.0.lanes.iter().filter(|lane| lane.holds_up()).filter_map(Lane::patience).min()
+    }
+
+    /// Nothing more is relayed: the lanes' pipes run dry from now on.
+    pub fn close(&mut self) {
+        self.0.lanes.iter_mut().for_each(Lane::close);
+    }
+
+    /// After that, detaches lanes that have taken nothing for too long, and tells how much longer
+    /// the others may; `None`: for ever.
+    pub fn look_after(&mut self) -> Option<Duration> {
+        self.0.lanes.iter_mut().for_each(Lane::look_after);
+        let on_their_way = self.0.lanes.iter().filter(|lane| lane.runs() && !lane.is_detached());
+        on_their_way.filter_map(Lane::patience).min()
+    }
+
+    /// Whether this lane need not take what it was given.
+    #[must_use]
+    pub fn is_detached(&self, lane: usize) -> bool {
+        self.0.lanes.get(lane).is_none_or(Lane::is_detached)
+    }
+
+    /// This lane's sink takes nothing more: it has everything, has failed or was detached.
+    pub fn ended(&mut self, lane: usize, error: Option<TransferError>, report: Report) {
+        if let Some(lane) = self.0.lanes.get_mut(lane) {
+            lane.left(error, report);
+        }
+    }
+}
+
+impl Hub {
+    /// What was taken from the source and not relayed. Only after nobody writes any more.
+    pub fn rest(&mut self) -> Vec<u8> {
+        self.0.rest().unwrap_or_default()
+    }
+
+    /// What was done, of `taken` bytes that the source gave.
+    #[must_use]
+    pub fn into_report(self, taken: u64) -> FanoutReport {
+        self.0.report(taken)
+    }
+}
+
+impl FanoutReport {
+    /// What it amounts to: an error of the hub's own, or of the source, or that no sink is left.
+    ///
+    /// # Errors
+    ///
+    /// One of these, with the `rest` that was taken and not relayed.
+    #[doc(hidden)]
+    pub fn conclude(
+        self,
+        failed: Option<io::Error>,
+        rest: impl FnOnce() -> Vec<u8>,
+    ) -> Result<Self, FanoutError> {
+        let nobody = self.sinks.iter().all(|sink| !matches!(sink.end, SinkEnd::Complete));
+        let no_sink = || io::Error::new(io::ErrorKind::BrokenPipe, "no sink is left");
+        match failed.or_else(|| nobody.then(no_sink)) {
+            Some(cause) => Err(FanoutError::new(cause, self, rest())),
+            None => Ok(self),
+        }
+    }
+}
