@@ -50,7 +50,7 @@ fn the_listing_serves_those_without_script_too() {
     fill(&site);
     browser.go(&site.url("/"));
     assert_eq!(browser.texts("#entries a"), ["photos <1> #2", "a.txt", "b.bin", "c.bin"]);
-    assert_eq!(browser.texts("th"), ["Name", "Size", "Modified"]);
+    assert_eq!(browser.texts("th"), ["Name", "Size", "Modified (UTC)"]);
     // No script ran: it would have made buttons of the columns' heads.
     assert!(browser.find("th button").is_empty());
     browser.click("#entries a", "photos <1> #2");
