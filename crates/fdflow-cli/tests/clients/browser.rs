@@ -1,8 +1,9 @@
 //! Chromium without a window, told what to do by WebDriver.
 
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
 use std::process::{Child, Command, Stdio};
+use std::time::Duration;
 
 use serde_json::{Value, json};
 
@@ -141,9 +142,22 @@ impl Browser {
     }
 }
 
+impl Browser {
+    /// Asks it to end: else it leaves its folders, in which its processes still write.
+    fn quit(&self) -> std::io::Result<()> {
+        let mut stream = TcpStream::connect(("127.0.0.1", self.port))?;
+        stream.set_read_timeout(Some(Duration::from_secs(20)))?;
+        let (session, port) = (&self.session, self.port);
+        let head = format!("DELETE {session} HTTP/1.1\r\nHost: localhost:{port}\r\n");
+        stream.write_all(format!("{head}Content-Length: 0\r\n\r\n").as_bytes())?;
+        stream.read_exact(&mut [0])
+    }
+}
+
 impl Drop for Browser {
     fn drop(&mut self) {
-        // Both may have ended already, and nobody is left to be told.
+        // All of it may have ended already, and nobody is left to be told.
+        let _quit = self.quit().is_ok();
         if let Some(process) = self.process {
             let _killed = rustix::process::kill_process(process, rustix::process::Signal::KILL);
         }
