@@ -206,7 +206,11 @@ fn metrics_and_health_are_on_a_listener_of_their_own() {
     assert_eq!(ask("/healthz").1, b"ok\n");
     assert!(ask("/from").0.starts_with("HTTP/1.1 404"));
     let metrics = || String::from_utf8(ask("/metrics").1).unwrap();
-    eventually(|| metrics().contains("connections_open 1"), "one open connection");
+    // An answer is counted when it is done with, which is after its client has it.
+    let is_settled = |text: &str| {
+        text.contains("connections_open 1") && text.contains("fdflow_request_seconds_count 5")
+    };
+    eventually(|| is_settled(&metrics()), "one open connection, and five requests");
     let text = metrics();
     for line in [
         "fdflow_requests_total{method=\"GET\",status=\"200\"} 3",

@@ -52,8 +52,10 @@ fn assemble(source: &Source, parts: &[Range<u64>], media_type: &[u8], boundary: 
     // One allocation for all heads, of which each is a slice.
     let mut heads = Vec::with_capacity((parts.len() + 1) * (media_type.len() + 160));
     let mut ends = Vec::with_capacity(parts.len() + 1);
-    for (i, part) in parts.iter().enumerate() {
-        heads.extend_from_slice(if i == 0 { b"--" } else { b"\r\n--" });
+    for part in parts {
+        // Before the first part nothing needs the empty line (RFC 2046 has it as a preamble); zsync
+        // skips a line without a look, and asks again for ever where that was the boundary.
+        heads.extend_from_slice(b"\r\n--");
         heads.extend_from_slice(boundary.as_bytes());
         heads.extend_from_slice(b"\r\nContent-Type: ");
         heads.extend_from_slice(media_type);

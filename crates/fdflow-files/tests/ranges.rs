@@ -14,9 +14,8 @@ use support::{Answer, Site, noise};
 fn parts(answer: &Answer) -> Vec<(String, Vec<u8>)> {
     let kind = answer.header("content-type").unwrap();
     let boundary = kind.strip_prefix("multipart/byteranges; boundary=").unwrap();
-    let delimiter = format!("--{boundary}");
+    let delimiter = format!("\r\n--{boundary}");
     let mut rest = answer.body.strip_prefix(delimiter.as_bytes()).unwrap();
-    let delimiter = format!("\r\n{delimiter}");
     let mut parts = Vec::new();
     while rest != b"--\r\n" {
         let at = |bytes: &[u8], text: &[u8]| bytes.windows(text.len()).position(|w| w == text);

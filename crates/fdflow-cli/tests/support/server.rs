@@ -3,8 +3,8 @@
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::path::Path;
-use std::process::{Child, ChildStdout, Command, ExitStatus, Stdio};
-use std::sync::{Arc, Mutex};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::{Arc, Mutex, mpsc};
 use std::time::Duration;
 
 /// Long enough for anything on a busy machine; a test that reaches it fails.
@@ -13,7 +13,7 @@ const PATIENCE: Duration = Duration::from_secs(60);
 /// A running `fdflow serve`, ended when it is dropped.
 pub struct Server {
     child: Child,
-    out: BufReader<ChildStdout>,
+    out: mpsc::Receiver<String>,
     errors: Arc<Mutex<String>>,
     /// What it printed up to the first line that says where.
     pub greeting: Vec<String>,
@@ -36,7 +36,14 @@ impl Server {
     pub fn run_on(mut command: Command, lines: usize, stdin: Stdio) -> Self {
         let mut child =
             command.stdin(stdin).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-        let mut out = BufReader::new(child.stdout.take().unwrap());
+        let (send, out) = mpsc::channel();
+        let stdout = child.stdout.take().unwrap();
+        std::thread::spawn(move || {
+            for line in BufReader::new(stdout).lines().map_while(Result::ok) {
+                // The pipe is emptied even when nobody asks for the lines any more.
+                let _asked_for = send.send(line).is_ok();
+            }
+        });
         let errors = Arc::new(Mutex::new(String::new()));
         let (kept, stderr) = (Arc::clone(&errors), child.stderr.take().unwrap());
         std::thread::spawn(move || {
@@ -48,19 +55,20 @@ impl Server {
         });
         let mut greeting = Vec::new();
         for _ in 0..lines {
-            let mut line = String::new();
-            out.read_line(&mut line).unwrap();
-            assert!(!line.is_empty(), "it ended: {}", errors.lock().unwrap());
-            greeting.push(line.trim_end().to_owned());
+            let line = out.recv_timeout(PATIENCE);
+            greeting.push(line.unwrap_or_else(|_| panic!("it ended: {}", errors.lock().unwrap())));
         }
         Self { child, out, errors, greeting }
     }
 
     /// The next line of its standard output.
     pub fn line(&mut self) -> String {
-        let mut line = String::new();
-        self.out.read_line(&mut line).unwrap();
-        line.trim_end().to_owned()
+        self.next_line().unwrap()
+    }
+
+    /// The same; `None` where none comes.
+    pub fn next_line(&self) -> Option<String> {
+        self.out.recv_timeout(PATIENCE).ok()
     }
 
     pub fn pid(&self) -> u32 {
@@ -198,7 +206,7 @@ impl Client {
         let length = head
             .lines()
             .find_map(|line| {
-                line.to_ascii_lowercase().strip_prefix("content-length: ")?.parse().ok()
+                line.to_ascii_lowercase().strip_prefix("content-length:")?.trim().parse().ok()
             })
             .unwrap_or(0);
         while self.read.len() < length {

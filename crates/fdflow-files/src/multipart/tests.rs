@@ -23,7 +23,7 @@ fn oracle(bytes: &[u8], parts: &[Range<u64>], media_type: &str, boundary: &str) 
         out.extend(part.clone().map(|at| bytes[usize::try_from(at).unwrap()]));
     }
     out.extend(format!("\r\n--{boundary}--\r\n").bytes());
-    out[2..].to_vec()
+    out
 }
 
 proptest! {
