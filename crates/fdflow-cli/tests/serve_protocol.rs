@@ -76,6 +76,64 @@ fn lengths_that_two_readers_might_read_in_two_ways_are_refused_and_closed() {
 }
 
 #[test]
+fn a_length_beside_chunks_is_found_behind_another_requests_body_too() {
+    let folder = Folder::with(10);
+    let server = Server::start(folder.dir(), &["--upload", "--overwrite"]);
+    let first = "PUT /first HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\n\r\nhello";
+    let bare = "PUT /first HTTP/1.1\nHost: x\nContent-Length: 5\n\nhello\r\n";
+    let get = "GET /from HTTP/1.1\r\nHost: x\r\n\r\n";
+    let fields = ["Content-Length: 5", "Transfer-Encoding: chunked"];
+    // The last line looks like a beginning, to whoever has lost where the request began.
+    let lines = format!("X: PUT /new HTTP/1.1\r\nHost: x\r\n{}\r\n", fields[1]);
+    let second = format!("PUT /new HTTP/1.1\r\n{}\r\n{lines}\r\n0\r\n\r\n{get}", fields[0]);
+    for (before, answers) in [(first, 2), (bare, 2), (&[first, get, first].concat(), 4)] {
+        let request = [before, &second].concat();
+        // In one packet, and in two that are cut anywhere.
+        for cut in 0..request.len() - get.len() {
+            let mut client = server.connect();
+            client.send(&request.as_bytes()[..cut]);
+            client.send(&request.as_bytes()[cut..]);
+            for _ in 1..answers {
+                let head = client.answer().0;
+                assert!(head.starts_with("HTTP/1.1 2"), "cut at {cut}: {head}");
+            }
+            let rest = client.rest();
+            assert!(rest.starts_with("HTTP/1.1 400 "), "cut at {cut}: {rest}");
+            assert_eq!(rest.matches("HTTP/1.").count(), 1, "cut at {cut}: {rest}");
+        }
+    }
+    assert!(!folder.path("new").exists());
+}
+
+#[test]
+fn nothing_is_served_behind_chunks_whose_end_only_the_parser_knows() {
+    let folder = Folder::with(10);
+    let server = Server::start(folder.dir(), &["--upload"]);
+    let chunked = "PUT /new HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n\
+                   5\r\nhello\r\n0\r\n\r\n";
+    let both = "PUT /other HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\
+                Content-Length: 3\r\n\r\n0\r\n\r\n";
+    let answer = server.ask([chunked, both].concat().as_bytes());
+    assert!(answer.starts_with("HTTP/1.1 201 "), "{answer}");
+    assert!(answer.contains("connection: close\r\n"), "{answer}");
+    assert_eq!(answer.matches("HTTP/1.").count(), 1, "{answer}");
+    assert_eq!(folder.read("new"), b"hello");
+    assert!(!folder.path("other").exists());
+}
+
+#[test]
+fn a_length_over_the_limit_is_refused_although_its_bytes_do_not_come() {
+    let folder = Folder::with(10);
+    let flags = ["--upload", "--max-upload", "5", "--write-timeout", "1h"];
+    let server = Server::start(folder.dir(), &flags);
+    let mut client = server.connect();
+    client.send(b"PUT /new HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\nsome");
+    let answer = client.rest();
+    assert!(answer.starts_with("HTTP/1.1 413 "), "{answer}");
+    assert!(!folder.path("new").exists());
+}
+
+#[test]
 fn requests_in_one_packet_are_answered_in_their_order() {
     let folder = Folder::with(20_000);
     std::fs::write(folder.path("b"), "second").unwrap();

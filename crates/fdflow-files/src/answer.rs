@@ -160,19 +160,8 @@ impl Answerer {
 
     /// Whether an entry of the cache is of what has this name now, as far as that can be told
     /// without waiting.
-    ///
-    /// One call does for a name in the root itself. Below that a folder on the way may have become
-    /// a link that the rules do not allow, to where the file is the same: only a look by the rules
-    /// tells.
     fn is_true(&self, name: &Name, entry: &Entry) -> bool {
-        if !entry.settled || entry.facts.slow {
-            return false;
-        }
-        if name.as_bytes().contains(&b'/') {
-            matches!(self.root.try_look(name), Some(Ok(facts)) if facts == entry.facts)
-        } else {
-            self.root.is_unchanged(name, &entry.facts)
-        }
+        entry.settled && self.root.is_unchanged(name, &entry.facts)
     }
 
     /// What has this name, looked at now.

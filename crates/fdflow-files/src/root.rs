@@ -248,21 +248,29 @@ impl Root {
         }
     }
 
-    /// Whether the name still leads to what `facts` were taken of, unchanged. One call, for a
-    /// cache of open files.
+    /// Whether the name still leads to what `facts` were taken of, unchanged, and by the rules.
+    /// For a cache of open files.
     ///
-    /// The caller holds it open: while the name leads to it, all that the call meets is in memory
-    /// then, and it does not wait. `false` where that is not so (`slow`) and where it cannot be
-    /// told: look again.
+    /// The caller holds it open: while the name leads to it, all that is met is in memory then,
+    /// and nothing waits. `false` where that is not so (`slow`) and where it cannot be told: look
+    /// again.
     ///
-    /// Links may have changed on the way; but what they lead to was opened by the rules before.
+    /// One call does for a file of the root itself. Where a folder or a link is on the way, it may
+    /// have come to lead out of the root, to where the file is the same: only a look by the rules
+    /// tells.
     pub(crate) fn is_unchanged(&self, name: &Name, facts: &Facts) -> bool {
         if facts.slow || self.shared.slow {
             return false;
         }
         let Ok(path) = self.asked_for(name) else { return false };
-        describe::by_path(&self.shared.folder, path, self.shared.symlinks)
-            .is_ok_and(|now| now == *facts)
+        if !path.contains(&b'/') {
+            match describe::named(&self.shared.folder, path) {
+                // Most likely a link.
+                Err(OpenError::Refused) => {}
+                looked => return looked.is_ok_and(|now| now == *facts),
+            }
+        }
+        matches!(self.try_look(name), Some(Ok(now)) if now == *facts)
     }
 
     /// The folder that a new name goes into, open for reading, and the last component.

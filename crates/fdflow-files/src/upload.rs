@@ -145,7 +145,8 @@ impl UploadOptions {
     fn too_large(&self) -> Refusal {
         let largest = self.largest.unwrap_or(u64::MAX);
         let reason = format!("files of more than {largest} bytes are not taken");
-        let refusal = Refusal::new(StatusCode::PAYLOAD_TOO_LARGE, reason);
+        // The client may be in no hurry with what is not wanted: nobody waits for it.
+        let refusal = Refusal::new(StatusCode::PAYLOAD_TOO_LARGE, reason).last();
         if self.resumable {
             refusal.with_field(fields::UPLOAD_LIMIT, self.limit())
         } else {

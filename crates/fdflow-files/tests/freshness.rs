@@ -85,12 +85,15 @@ fn h67_a_file_that_is_not_in_the_folder_any_more_is_not_sent_from_the_cache() {
     let outside = tempfile::tempdir().unwrap();
     let site = Site::new();
     site.old("sub/a", "secret");
+    std::os::unix::fs::symlink("sub/a", site.path("link")).unwrap();
     settle();
     for _ in 0..2 {
         assert_eq!(site.get("/sub/a", &[]).status, 200);
+        assert_eq!(site.get("/link", &[]).status, 200);
     }
     let moved = outside.path().join("sub");
     fs::rename(site.path("sub"), &moved).unwrap();
     std::os::unix::fs::symlink(&moved, site.path("sub")).unwrap();
     assert_eq!(site.get("/sub/a", &[]).status, 404, "the same inode, outside");
+    assert_eq!(site.get("/link", &[]).status, 404, "the same inode, by a link to where it was");
 }

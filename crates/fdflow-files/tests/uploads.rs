@@ -79,6 +79,49 @@ fn an_upload_in_parts_is_asked_about_and_goes_on_and_nobody_can_read_it_meanwhil
 }
 
 #[test]
+fn names_of_uploads_are_nobodys_even_where_hidden_ones_are_shown() {
+    let options = Options::default().hidden(true).uploads(UploadOptions::new().overwrite(true));
+    let site = Site::with(options);
+    site.old(".shown", "shown");
+    // Not drafts: those that nobody holds are cleaned away at the start.
+    for name in [".fdflow-x", "sub/.fdflow-y", ".fdflow-dir/inside"] {
+        site.young(name, "draft");
+        let path = &format!("/{name}");
+        for method in ["GET", "HEAD"] {
+            assert_eq!(site.ask(method, path, &[]).status, 404, "{method} {name}");
+        }
+        assert_eq!(put(&site, path, &[], "mine").status, 403, "{name}");
+        assert_eq!(put(&site, path, &["Upload-Complete: ?0"], "mine").status, 403, "{name}");
+        assert_eq!(std::fs::read(site.path(name)).unwrap(), b"draft", "{name}");
+    }
+    for folder in ["/", "/sub/"] {
+        for query in ["", "?format=json"] {
+            let page = site.get(&format!("{folder}{query}"), &[]);
+            assert_eq!(page.status, 200);
+            assert!(!page.text().contains(".fdflow-"), "{folder}{query}: {}", page.text());
+        }
+    }
+    assert_eq!(site.get("/.fdflow-dir/", &[]).status, 404);
+    let form = "--X\r\nContent-Disposition: form-data; name=\"f\"; filename=\".fdflow-form\"\r\n\r\n\
+                mine\r\n--X--\r\n";
+    let request = format!(
+        "POST / HTTP/1.1\r\nHost: a\r\nConnection: close\r\nContent-Length: {}\r\n\
+         Content-Type: multipart/form-data; boundary=X\r\n\r\n{form}",
+        form.len()
+    );
+    let mut stream = site.connect();
+    stream.write_all(request.as_bytes()).unwrap();
+    let mut bytes = Vec::new();
+    stream.read_to_end(&mut bytes).unwrap();
+    assert_eq!(Answer::read(&bytes).status, 403);
+    assert!(!site.path(".fdflow-form").exists());
+    // What is hidden for another reason is as any other name.
+    assert_eq!(site.get("/.shown", &[]).text(), "shown");
+    assert!(site.get("/?format=json", &[]).text().contains(".shown"));
+    assert_eq!(put(&site, "/.mine", &[], "mine").status, 201);
+}
+
+#[test]
 fn a_page_has_a_place_for_uploads_only_where_they_are_on() {
     let on = Site::with(Options::default().uploads(UploadOptions::new()));
     assert!(on.get("/", &[]).text().contains("type=\"file\""));

@@ -33,14 +33,10 @@ impl Door {
         let mut begun = Begun { meter: Some(Arc::clone(&self.meter)) };
         let site = self.worker.shared.site.load();
         let mut record = Record::begin(&site.observers, &request, self.client);
-        let response = match protocol::refuse(&request, &self.meter) {
-            Some(refusal) => {
-                let mut response = site::status(refusal);
-                response
-                    .headers_mut()
-                    .insert(header::CONNECTION, HeaderValue::from_static("close"));
-                response
-            }
+        let refusal = protocol::refuse(&request, &self.meter);
+        let close = refusal.is_some() || protocol::is_chunked(&request);
+        let mut response = match refusal {
+            Some(refusal) => site::status(refusal),
             None => {
                 let site = arc_swap::Guard::into_inner(site);
                 let counter = record.as_ref().map(Record::counter);
@@ -48,6 +44,9 @@ impl Door {
                 site.answer(request.map(|body| Received::new(body, meter, counter))).await
             }
         };
+        if close {
+            response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+        }
         if let Some(record) = &mut record {
             let delivery = response.body().files().as_file().map(fdflow_hyper::FileBody::delivery);
             record.answered(&response, delivery);

@@ -4,10 +4,8 @@ use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering::Re
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::task::Waker;
 
+use super::heads::Heads;
 use super::record::Record;
-
-/// So much of a request's head is kept for a second look.
-const HEAD_MOST: usize = 64 << 10;
 
 /// The figures of a connection. One thread alone writes them; none of them orders anything.
 #[derive(Debug, Default)]
@@ -32,7 +30,7 @@ pub(super) struct Meter {
     ended: AtomicBool,
     order: AtomicU8,
     waker: Mutex<Option<Waker>>,
-    heads: Mutex<Vec<u8>>,
+    heads: Mutex<Heads>,
     unfinished: Mutex<Vec<Record>>,
 }
 
@@ -126,11 +124,10 @@ impl Meter {
             self.peer_ended.store(true, Relaxed);
             return;
         }
-        self.read.store(self.read.load(Relaxed) + bytes.len() as u64, Relaxed);
-        if !self.body_open.load(Relaxed) && !self.multiplexed.load(Relaxed) {
-            let mut heads = locked(&self.heads);
-            let room = HEAD_MOST.saturating_sub(heads.len());
-            heads.extend_from_slice(&bytes[..bytes.len().min(room)]);
+        let before = self.read.load(Relaxed);
+        self.read.store(before + bytes.len() as u64, Relaxed);
+        if !self.multiplexed.load(Relaxed) {
+            locked(&self.heads).took(before, bytes);
         }
     }
 
@@ -203,27 +200,20 @@ impl Meter {
         *locked(&self.waker) = None;
     }
 
-    /// Hands the heads that were read to `look`, and forgets the first of them.
-    pub(super) fn with_head<T>(&self, forget_all: bool, look: impl FnOnce(&[u8]) -> T) -> T {
-        let mut heads = locked(&self.heads);
-        let end = end_of_head(&heads).unwrap_or(heads.len());
-        let answer = look(&heads[..end]);
-        if forget_all || end == heads.len() {
-            heads.clear();
-        } else {
-            heads.drain(..end);
-        }
-        answer
+    /// Hands the head of the request that has begun to `look`, `None` where it is not known. `body`
+    /// is how many bytes of this connection are the request's body.
+    pub(super) fn with_head<T>(&self, body: u64, look: impl FnOnce(Option<&[u8]>) -> T) -> T {
+        locked(&self.heads).next(body, self.read.load(Relaxed), look)
     }
 
     /// What is still there of the heads, for an answer to one that could not be read.
     pub(super) fn unread_head<T>(&self, look: impl FnOnce(&[u8]) -> T) -> T {
-        look(&locked(&self.heads))
+        look(locked(&self.heads).unread())
     }
 
     /// Gives back what memory it can.
     pub(super) fn shrink(&self) {
-        *locked(&self.heads) = Vec::new();
+        locked(&self.heads).shrink();
         *locked(&self.unfinished) = Vec::new();
     }
 
@@ -263,10 +253,6 @@ impl Meter {
             _ => None,
         }
     }
-}
-
-fn end_of_head(bytes: &[u8]) -> Option<usize> {
-    bytes.windows(4).position(|four| four == b"\r\n\r\n").map(|at| at + 4)
 }
 
 fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

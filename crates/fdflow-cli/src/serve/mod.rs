@@ -11,6 +11,7 @@ mod door;
 mod files;
 mod flags;
 mod greet;
+mod heads;
 mod linger;
 mod listen;
 mod log_line;

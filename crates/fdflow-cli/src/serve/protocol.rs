@@ -34,13 +34,18 @@ pub(super) const NOT_HTTP_2: &[u8] =
 /// Why a request is not served, if it is not: what a proxy in front might read in another way.
 pub(super) fn refuse<B>(request: &Request<B>, meter: &Meter) -> Option<StatusCode> {
     let headers = request.headers();
-    let chunked = headers.contains_key(header::TRANSFER_ENCODING);
-    let body = chunked || headers.contains_key(header::CONTENT_LENGTH);
     if request.version() == Version::HTTP_2 {
         return None;
     }
+    let chunked = is_chunked(request);
+    let length =
+        headers.get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse().ok());
+    // How long a chunked body is only the parser knows; nothing is served after it.
+    let body = if chunked { u64::MAX } else { length.unwrap_or(0) };
     // The parser takes the length away where both are given.
-    let both = meter.with_head(body, |head| chunked && has_field(head, b"content-length"));
+    let both = meter.with_head(body, |head| {
+        chunked && head.is_none_or(|head| has_field(head, b"content-length"))
+    });
     if both || bad_host(headers, request.version()) {
         return Some(StatusCode::BAD_REQUEST);
     }
@@ -52,6 +57,13 @@ pub(super) fn refuse<B>(request: &Request<B>, meter: &Meter) -> Option<StatusCod
         return Some(StatusCode::BAD_REQUEST);
     }
     None
+}
+
+/// Whether the request's body comes in chunks: the connection is closed after the answer, since it
+/// could not be told whether the next request has a length too.
+pub(super) fn is_chunked<B>(request: &Request<B>) -> bool {
+    request.version() != Version::HTTP_2
+        && request.headers().contains_key(header::TRANSFER_ENCODING)
 }
 
 fn bad_host(headers: &HeaderMap, version: Version) -> bool {

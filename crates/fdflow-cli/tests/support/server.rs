@@ -133,11 +133,25 @@ impl Server {
         std::fs::read_dir(format!("/proc/{}/fd", self.pid())).unwrap().count()
     }
 
-    /// Clock ticks that it has spent on a processor.
-    pub fn ticks(&self) -> u64 {
-        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.pid())).unwrap();
-        let fields: Vec<_> = stat.rsplit_once(')').unwrap().1.split_whitespace().collect();
-        fields[11].parse::<u64>().unwrap() + fields[12].parse::<u64>().unwrap()
+    /// How many threads it has.
+    pub fn threads(&self) -> usize {
+        std::fs::read_dir(format!("/proc/{}/task", self.pid())).unwrap().count()
+    }
+
+    /// How often the thread of this name has gone to sleep by itself.
+    pub fn sleeps(&self, thread: &str) -> u64 {
+        let statuses = std::fs::read_dir(format!("/proc/{}/task", self.pid())).unwrap();
+        let statuses = statuses.filter_map(|task| {
+            // A thread may end meanwhile.
+            std::fs::read_to_string(task.ok()?.path().join("status")).ok()
+        });
+        let field = |status: &str, name| {
+            let value = status.lines().find_map(|line| line.strip_prefix(name)).unwrap();
+            value.trim().to_owned()
+        };
+        let mut named = statuses.filter(|status| field(status, "Name:") == thread);
+        let status = named.next().expect("a thread of this name");
+        field(&status, "voluntary_ctxt_switches:").parse().unwrap()
     }
 }
 

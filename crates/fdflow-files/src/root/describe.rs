@@ -5,7 +5,7 @@ use std::os::fd::OwnedFd;
 use rustix::fs::{AtFlags, FileType, Statx, StatxFlags};
 use rustix::io::Errno;
 
-use super::{Facts, FileOrFolder, OpenError, Symlinks};
+use super::{Facts, FileOrFolder, OpenError};
 
 /// As far as it is known without asking anybody.
 pub(super) fn now(fd: &OwnedFd) -> Result<Facts, OpenError> {
@@ -18,17 +18,10 @@ pub(super) fn waiting(fd: &OwnedFd) -> Result<Facts, OpenError> {
     facts(&rustix::fs::statx(fd, c"", AtFlags::EMPTY_PATH, StatxFlags::BASIC_STATS)?)
 }
 
-/// As [`now`], of what a path leads to. Not confined: for a comparison.
-pub(super) fn by_path(
-    folder: &OwnedFd,
-    path: &[u8],
-    symlinks: Symlinks,
-) -> Result<Facts, OpenError> {
-    let mut flags = AtFlags::STATX_DONT_SYNC | AtFlags::NO_AUTOMOUNT;
-    if symlinks == Symlinks::Never {
-        flags |= AtFlags::SYMLINK_NOFOLLOW;
-    }
-    facts(&rustix::fs::statx(folder, path, flags, StatxFlags::BASIC_STATS)?)
+/// As [`now`], of what has this name in the folder itself; `Refused` for a link.
+pub(super) fn named(folder: &OwnedFd, name: &[u8]) -> Result<Facts, OpenError> {
+    let flags = AtFlags::STATX_DONT_SYNC | AtFlags::NO_AUTOMOUNT | AtFlags::SYMLINK_NOFOLLOW;
+    facts(&rustix::fs::statx(folder, name, flags, StatxFlags::BASIC_STATS)?)
 }
 
 /// Of an entry of a folder. `None` for a link.

@@ -50,8 +50,8 @@ impl Refusal {
         self
     }
 
-    /// After which the connection is closed, however little of the request is left: its client has
-    /// most likely gone, and would be waited for.
+    /// After which the connection is closed, however little of the request is left: the client may
+    /// have gone, or may take its time, and would be waited for.
     pub(super) fn last(mut self) -> Self {
         self.last = true;
         self

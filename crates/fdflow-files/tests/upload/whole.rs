@@ -165,6 +165,26 @@ fn a_file_that_is_too_large_is_refused_before_it_is_read() {
 }
 
 #[test]
+fn a_length_that_is_too_large_is_refused_although_its_bytes_do_not_come() {
+    let mut drop_box = DropBox::new(UploadOptions::new().largest(Some(5)));
+    for head in [
+        "PUT /a",
+        "POST /a",
+        "PUT /a\nUpload-Complete: ?0",
+        "PUT /a\nUpload-Complete: ?1",
+        "POST /\nContent-Type: multipart/form-data; boundary=X",
+    ] {
+        let mut client = drop_box.connect();
+        client.request(head, Some(100));
+        client.send(b"some");
+        let answer = client.answer();
+        assert_eq!((answer.status, answer.field("connection")), (413, Some("close")), "{head}");
+        assert!(client.is_closed());
+    }
+    assert!(drop_box.left().is_empty());
+}
+
+#[test]
 fn a_chunked_file_that_is_too_large_is_refused_in_the_middle() {
     for unnamed in [true, false] {
         let options = UploadOptions::new().largest(Some(1_000_000)).unnamed(unnamed);

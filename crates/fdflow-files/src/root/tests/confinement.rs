@@ -2,7 +2,9 @@
 
 use std::fs;
 use std::path::PathBuf;
+use std::time::{SystemTime, UNIX_EPOCH};
 
+use rustix::fs::{AtFlags, CWD, Timespec, Timestamps, UTIME_OMIT, utimensat};
 use rustix::mount::{MountFlags, UnmountFlags, mount_bind, unmount};
 
 use super::{Scene, Symlinks, WAYS, Way, answer_of, confine, is_root, root_at, skipped};
@@ -344,4 +346,38 @@ fn a_file_is_unchanged_until_it_is_written_replaced_or_gone() {
     let third = opened();
     fs::remove_file(scene.inside("sub/file")).unwrap();
     assert!(!root.is_unchanged(&asked, &third.facts));
+}
+
+#[test]
+fn h67_the_same_file_by_a_way_that_leads_out_is_not_unchanged() {
+    for (symlinks, inside, outside) in
+        [(Inside, true, false), (Follow, true, true), (Never, false, false)]
+    {
+        let scene = Scene::new();
+        link_as_if_read(&scene, "sub/file", "link");
+        link_as_if_read(&scene, "sub", "folder");
+        let root = scene.root(Way::Kernel { cached: true }, symlinks);
+        let facts = root.open_patiently(&super::name("/sub/file")).unwrap().facts;
+        let unchanged = |uri| root.is_unchanged(&super::name(uri), &facts);
+        assert!(unchanged("/sub/file"));
+        assert_eq!([unchanged("/link"), unchanged("/folder/file")], [inside; 2], "{symlinks}");
+        // The very same file, with a way to it that leads out.
+        fs::rename(scene.inside("sub"), scene.outside("sub")).unwrap();
+        link_as_if_read(&scene, "../outside/sub", "sub");
+        for uri in ["/sub/file", "/link", "/folder/file"] {
+            assert_eq!(unchanged(uri), outside, "{uri} with links {symlinks}");
+        }
+    }
+}
+
+/// A link whose access time needs no update: the first who reads one has to wait for that.
+fn link_as_if_read(scene: &Scene, to: &str, at: &str) {
+    scene.link(to, at);
+    let hour_ahead = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs() + 3600;
+    let accessed = Timespec { tv_sec: hour_ahead.try_into().unwrap(), tv_nsec: 0 };
+    let times = Timestamps {
+        last_access: accessed,
+        last_modification: Timespec { tv_sec: 0, tv_nsec: UTIME_OMIT },
+    };
+    utimensat(CWD, scene.inside(at), &times, AtFlags::SYMLINK_NOFOLLOW).unwrap();
 }
