@@ -18,6 +18,12 @@ fn narrow(server: &Server) -> Client {
     Client::new(socket.into())
 }
 
+/// What the server tells on its second address.
+fn metrics(server: &Server) -> String {
+    let admin = std::net::TcpStream::connect(server.address_in(1)).unwrap();
+    String::from_utf8(Client::new(admin).get("/metrics").1).unwrap()
+}
+
 #[test]
 fn h70_a_head_that_does_not_come_is_answered_408() {
     let folder = Folder::with(10);
@@ -53,8 +59,11 @@ fn h70_a_reader_that_takes_nothing_is_cut_and_one_that_takes_little_is_not() {
     let folder = Folder::with(0);
     let large = 1 << 40;
     std::fs::File::create(folder.path("large")).unwrap().set_len(large).unwrap();
-    let flags = ["--write-timeout", "2s", "--access-log", "-", "--log-format", "json"];
-    let mut server = Server::start(folder.dir(), &flags);
+    let mut command = fdflow();
+    command.args(["serve", "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0", "--threads", "1"]);
+    command.args(["--write-timeout", "2s", "--access-log", "-", "--log-format", "json"]);
+    command.arg(folder.dir());
+    let mut server = Server::run(command, 2);
     let ask = |client: &mut Client| client.send(b"GET /large HTTP/1.1\r\nHost: x\r\n\r\n");
     let (mut stuck, mut slow) = (narrow(&server), narrow(&server));
     ask(&mut slow);
@@ -72,7 +81,10 @@ fn h70_a_reader_that_takes_nothing_is_cut_and_one_that_takes_little_is_not() {
     let line: serde_json::Value = serde_json::from_str(&line).unwrap();
     assert_eq!(line["complete"], false, "{line}");
     assert!(stuck.is_cut());
-    assert!(slow.stream.read(&mut [0; 512]).unwrap() > 0);
+    let metrics = metrics(&server);
+    for line in ["fdflow_aborted_total 1\n", "fdflow_connections_open 1\n"] {
+        assert!(metrics.contains(line), "{metrics}");
+    }
 }
 
 #[test]
@@ -91,8 +103,7 @@ fn no_more_connections_than_allowed_are_served_at_once_and_the_rest_wait() {
     for _ in 0..100 {
         second.get("/from");
     }
-    let admin = std::net::TcpStream::connect(server.address_in(1)).unwrap();
-    let metrics = String::from_utf8(Client::new(admin).get("/metrics").1).unwrap();
+    let metrics = metrics(&server);
     assert!(metrics.contains("fdflow_connections_open 2\n"), "{metrics}");
     assert!(metrics.contains("fdflow_connections_accepted_total 2\n"), "{metrics}");
     third.stream.set_nonblocking(true).unwrap();

@@ -12,7 +12,7 @@ pub(super) struct Heads {
     bytes: Vec<u8>,
     /// Where they are among all bytes of the connection: the next request begins there.
     at: u64,
-    /// More came at once than is kept: where the next request begins is not known any more.
+    /// More came at once than is kept: where requests begin is not known any more.
     lost: bool,
 }
 
@@ -20,7 +20,7 @@ impl Heads {
     /// These bytes came, of which the first is at `from`.
     pub(super) fn took(&mut self, from: u64, bytes: &[u8]) {
         let next = self.at.saturating_add(self.bytes.len() as u64);
-        // What is not kept leaves a gap, which the next request closes or is lost by.
+        // Behind a gap nothing is kept, until a body is known to reach over it.
         let Some(skipped) = next.checked_sub(from) else { return };
         let skipped = usize::try_from(skipped).unwrap_or(usize::MAX);
         let Some(bytes) = bytes.get(skipped..) else { return };
@@ -28,14 +28,9 @@ impl Heads {
         self.bytes.extend_from_slice(&bytes[..bytes.len().min(room)]);
     }
 
-    /// Hands the first head to `look`, or `None` where it was lost, and forgets it. `body` is how
-    /// many bytes follow it until the next, `read` how many have come in all.
-    pub(super) fn next<T>(
-        &mut self,
-        body: u64,
-        read: u64,
-        look: impl FnOnce(Option<&[u8]>) -> T,
-    ) -> T {
+    /// Hands the first head to `look`, or `None` where it was not kept, and forgets it. `body` is
+    /// how many bytes follow it until the next.
+    pub(super) fn next<T>(&mut self, body: u64, look: impl FnOnce(Option<&[u8]>) -> T) -> T {
         let end = if self.lost { None } else { end_of_head(&self.bytes) };
         let Some(end) = end else {
             self.lost = true;
@@ -53,7 +48,6 @@ impl Heads {
             }
             None => self.clear(),
         }
-        self.lost = known.max(self.at) < read;
         answer
     }
 
@@ -106,7 +100,7 @@ mod tests {
                 read += bytes.len() as u64;
                 while found.len() < 3 && end_of_head(heads.unread()).is_some() {
                     let body = bodies[found.len()];
-                    found.push(heads.next(body, read, |head| head.map(<[u8]>::to_vec)));
+                    found.push(heads.next(body, |head| head.map(<[u8]>::to_vec)));
                 }
             }
             let expected = [ONE, TWO, ONE].map(|head| Some(head.to_vec()));
@@ -122,11 +116,11 @@ mod tests {
             let mut heads = Heads::default();
             heads.took(0, &many);
             let read = many.len() as u64;
-            assert!(heads.next(body, read, |head| head == Some(ONE)));
+            assert!(heads.next(body, |head| head == Some(ONE)));
             let missing = usize::try_from(body).unwrap().saturating_sub(2 * MOST);
             let rest = [&vec![b'x'; missing], ONE].concat();
             heads.took(read, &rest);
-            let seen = heads.next(0, read + rest.len() as u64, |head| head == Some(ONE));
+            let seen = heads.next(0, |head| head == Some(ONE));
             assert_eq!(seen, !lost, "a body of {body}");
         }
     }

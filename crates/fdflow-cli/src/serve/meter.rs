@@ -203,7 +203,7 @@ impl Meter {
     /// Hands the head of the request that has begun to `look`, `None` where it is not known. `body`
     /// is how many bytes of this connection are the request's body.
     pub(super) fn with_head<T>(&self, body: u64, look: impl FnOnce(Option<&[u8]>) -> T) -> T {
-        locked(&self.heads).next(body, self.read.load(Relaxed), look)
+        locked(&self.heads).next(body, look)
     }
 
     /// What is still there of the heads, for an answer to one that could not be read.

@@ -113,6 +113,23 @@ mod tests {
     use super::*;
 
     #[test]
+    fn chunks_are_taken_only_where_the_head_was_seen_to_have_no_length() {
+        let request = || {
+            let request = Request::put("/").header(header::HOST, "x");
+            request.header(header::TRANSFER_ENCODING, "chunked").body(()).unwrap()
+        };
+        let after = |head: &[u8]| {
+            let meter = Meter::default();
+            meter.took(head);
+            refuse(&request(), &meter)
+        };
+        assert_eq!(after(b"PUT / HTTP/1.1\r\nHost: x\r\n\r\n"), None);
+        let both = b"PUT / HTTP/1.1\r\nHost: x\r\nContent-Length: 1\r\n\r\n";
+        assert_eq!(after(both), Some(StatusCode::BAD_REQUEST));
+        assert_eq!(after(b""), Some(StatusCode::BAD_REQUEST), "nobody knows");
+    }
+
+    #[test]
     fn a_field_is_found_by_its_whole_name_and_not_in_the_request_line() {
         let head =
             b"GET /content-length: HTTP/1.1\r\nX-Content-Length: 1\r\nA: content-length:\r\n\r\n";
