@@ -110,7 +110,9 @@ fn quiet(kind: Kind, count: usize, server: Server, setup: &Setup) -> io::Result<
     let after_kib = running.settled_kib(REST)?;
     let with_them = running.sockets()?;
     drop((earlier, all));
-    if with_them < sockets + count {
+    // Either server cuts off a reader that has taken nothing for a minute; one in a hundred does
+    // not change the figure.
+    if with_them + count / 100 < sockets + count {
         return Err(io::Error::other(format!(
             "it had {sockets} sockets, and {with_them} after {count} more connections"
         )));

@@ -196,11 +196,11 @@ impl<M: Sink, K: Kernel + Copy> Teed<M, K> {
         self.refused
     }
 
-    /// How many bytes the pipe holds now; see [`Pipe::len`].
+    /// How many bytes the pipe holds now; see [`Pipe::len`](crate::Pipe::len).
     ///
     /// # Errors
     ///
-    /// As for [`Pipe::len`].
+    /// As for [`Pipe::len`](crate::Pipe::len).
     pub fn len(&self) -> io::Result<usize> {
         Ok(self.ahead.bytes().len() + self.kernel.held(self.reader.as_fd())?)
     }
@@ -209,7 +209,7 @@ impl<M: Sink, K: Kernel + Copy> Teed<M, K> {
     ///
     /// # Errors
     ///
-    /// As for [`Pipe::len`].
+    /// As for [`Pipe::len`](crate::Pipe::len).
     pub fn is_empty(&self) -> io::Result<bool> {
         Ok(self.len()? == 0)
     }
