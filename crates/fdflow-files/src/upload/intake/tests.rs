@@ -91,7 +91,7 @@ fn a_write_that_takes_a_part_is_gone_on_with_where_it_ended() {
         let test = "a_write_that_takes_a_part_is_gone_on_with_where_it_ended";
         // Not by a macro, whose output the test harness keeps to itself.
         let line = format!("SKIPPED {test}: not root, or no /dev/fuse\n");
-        return std::io::stderr().write_all(line.as_bytes()).unwrap();
+        return io::stderr().write_all(line.as_bytes()).unwrap();
     }
     let folder = tempfile::tempdir().unwrap();
     let written = Partial::default();
