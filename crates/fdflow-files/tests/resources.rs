@@ -73,7 +73,7 @@ fn h68_answers_take_no_memory_and_leave_no_descriptor() {
         }
         panic!("more than {most} are open: {:?}", descriptors());
     };
-    let (before, open_before) = (memory(), settled(12));
+    let (before, open_before) = (memory(), settled(16));
 
     let mut stream = site.connect();
     let request =

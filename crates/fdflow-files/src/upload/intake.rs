@@ -295,3 +295,7 @@ where
         }
     }
 }
+
+#[cfg(test)]
+#[path = "intake/tests.rs"]
+mod tests;

@@ -102,3 +102,42 @@ fn a_file_that_cannot_be_synced_is_not_stored() {
     assert_eq!(answer.status, 507, "{answer:?}");
     assert_eq!(drop_box.left(), before);
 }
+
+/// A write that meets the end of the disk writes what fits, and says how much that was.
+#[test]
+fn a_write_that_was_cut_short_is_neither_a_file_nor_lost() {
+    let bytes = noise(1_000_003, 1);
+    let Some(small) = Mounted::new(&["-t", "tmpfs", "-o", "size=1m", "none"]) else { return };
+    let filler = small.path.join("filler");
+    std::fs::write(&filler, vec![0; 400_000]).expect("room");
+    let mut drop_box = DropBox::at(&small.path, UploadOptions::new());
+    // The last byte is in the write that does not fit: if that counted as a whole one, all would
+    // seem to be there.
+    let sent_until_full = |head: &str, bytes: &[u8]| {
+        let mut client = drop_box.connect();
+        client.request(&format!("{head}\nTransfer-Encoding: chunked"), None);
+        client.chunk(bytes);
+        let _closed = client.stream.write_all(b"0\r\n\r\n");
+        client.answer()
+    };
+    assert_eq!(sent_until_full("PUT /a", &bytes[..650_000]).status, 507);
+    assert_eq!(drop_box.names(), ["filler"]);
+    // Of an upload that can go on, what fitted is there, and the rest can follow.
+    let begun = drop_box.ask("PUT /a\nUpload-Complete: ?0", &bytes[..1000]);
+    let at = format!("/{}", begun.field("location").expect("a place"));
+    let part = |from: usize| {
+        format!(
+            "PATCH {at}\nContent-Type: application/partial-upload\nUpload-Offset: {from}\n\
+             Upload-Complete: ?1"
+        )
+    };
+    assert_eq!(sent_until_full(&part(1000), &bytes[1000..650_000]).status, 507);
+    std::fs::remove_file(&filler).expect("the filler");
+    let told = drop_box.ask(&format!("HEAD {at}"), b"");
+    let from = told.field("upload-offset").and_then(|offset| offset.parse().ok());
+    let from: usize = from.expect("an offset");
+    assert!(from > 600_000 && from < 650_000, "{from}");
+    assert_eq!(drop_box.ask(&part(from), &bytes[from..]).status, 201);
+    assert!(drop_box.read("a") == bytes);
+    drop_box.stop();
+}
