@@ -15,7 +15,7 @@ use std::time::Duration;
 use fanned::{fanned, refused};
 use fdflow::{Cancel, Fanout, FanoutError, FanoutReport, Lag, SinkEnd, SinkReport};
 use support::rig::{Catch, Sort, catch, feed, feed_in_pieces, stream, stuff};
-use support::{Room, denied, pattern, reading, watch, writing};
+use support::{PORTABLE, Room, denied, pattern, reading, watch, writing};
 
 /// Longer than any test takes.
 const LONG: Duration = Duration::from_secs(600);
@@ -104,7 +104,9 @@ fn a_cancel_wakes_a_fan_out_that_waits_for_its_source_whatever_the_policy_and_dr
     let _room = Room::enter();
     let bytes = pattern(400_000, 41);
     let lags = [Lag::Block, Lag::DetachAfter(LONG), Lag::DetachBeyond(MIB), Lag::DropBeyond(MIB)];
-    for lag in lags {
+    // The portable backend's pipes hold no MiB, and a sink that is given one at once lags too far.
+    let lags = &lags[..if PORTABLE { 2 } else { 4 }];
+    for lag in lags.iter().copied() {
         for (from, to) in STREAMS.into_iter().flat_map(|from| STREAMS.map(|to| (from, to))) {
             let (source, mut writer) = stream(from);
             let (receiver, slow) = stream(to);
@@ -124,7 +126,9 @@ fn a_cancel_wakes_a_fan_out_that_waits_for_its_source_whatever_the_policy_and_dr
             });
             let slow = &error.report().sinks[0];
             assert!(matches!(slow.end, SinkEnd::Cancelled), "{error}");
-            assert_eq!((error.report().relayed, slow.unsent, slow.missed), (30_000, 30_000, 0));
+            // A stuffed TCP socket may find a little room later.
+            let had = slow.bytes + slow.unsent;
+            assert_eq!((error.report().relayed, had, slow.missed), (30_000, 30_000, 0));
             let (reader, other) = (reading(File::from(receiver)), reading(other));
             let writer = writing(writer, bytes[30_000..].to_vec());
             let ran = fanout.run();
@@ -141,7 +145,8 @@ fn a_cancel_wakes_a_fan_out_that_waits_for_its_source_whatever_the_policy_and_dr
 #[test]
 fn h07_a_cancel_while_sinks_run_dry_leaves_them_their_bytes_and_another_run_gives_them() {
     let _room = Room::enter();
-    let bytes = pattern(200_000, 42);
+    // What a sink's pipe holds while nobody reads: the portable backend's are as the system has them.
+    let bytes = pattern(if PORTABLE { 50_000 } else { 200_000 }, 42);
     for lag in [Lag::Block, Lag::DetachAfter(LONG), Lag::DropBeyond(MIB), Lag::DetachBeyond(MIB)] {
         for to in STREAMS {
             let source = feed(Sort::Pipe, &bytes);
