@@ -82,6 +82,7 @@ impl Entry {
         let last = name.file_name().unwrap_or_default();
         let media_type = media_type::of(last, &bytes[..bytes.len().min(SAMPLE)], small);
         let open = OpenFile::with_length(File::from(fd), facts.length);
+        let open = if facts.slow { open.on_slow_filesystem() } else { open };
         let source =
             if small { Source::Memory(Bytes::from(bytes)) } else { Source::File(open.clone()) };
         let age = now - nanoseconds(facts.modified);

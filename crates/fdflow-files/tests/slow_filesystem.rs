@@ -192,3 +192,12 @@ fn h29_a_few_bytes_of_a_large_file_that_is_read_slowly_delay_nobody() {
     let range = "Range: bytes=1500000-1500099\r\n";
     nobody_else_waits(test, &bytes, AT_ONCE, range, &bytes[1_500_000..1_500_100]);
 }
+
+/// The kernel has asked for all of it when the first bytes were read: pages that are there, but
+/// hold nothing yet, are not the same as bytes that are there.
+#[test]
+fn h29_a_file_that_is_being_read_ahead_slowly_delays_nobody() {
+    let bytes = noise(160_000);
+    let test = "h29_a_file_that_is_being_read_ahead_slowly_delays_nobody";
+    nobody_else_waits(test, &bytes, AT_ONCE, "", &bytes);
+}

@@ -2,7 +2,7 @@
 
 use std::fs::File;
 use std::io;
-use std::sync::atomic::{AtomicI32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
@@ -28,6 +28,8 @@ struct Shared {
     length: u64,
     opened: Instant,
     mapping: OnceLock<Option<Mapping>>,
+    /// What the page cache is said to hold of it may still be on its way.
+    slow: AtomicBool,
     /// The errno with which sendfile refused the file; 0: it has not.
     refused: AtomicI32,
     /// When the whole file was last seen in the page cache: milliseconds from `opened`, plus one.
@@ -79,10 +81,32 @@ impl OpenFile {
             length,
             opened: Instant::now(),
             mapping: OnceLock::new(),
+            slow: AtomicBool::new(false),
             refused: AtomicI32::new(0),
             cached: AtomicU64::new(0),
         };
         Self { shared: Arc::new(shared) }
+    }
+
+    /// Says that its filesystem waits for a network or a program: all its bytes are read, and
+    /// sent, by blocking threads. For all clones.
+    ///
+    /// The kernel counts pages as cached that it has only asked such a filesystem for, and
+    /// whoever reads them waits for the answer.
+    ///
+    /// ```
+    /// # fn main() -> std::io::Result<()> {
+    /// use fdflow_hyper::OpenFile;
+    ///
+    /// let film = OpenFile::new(std::fs::File::open("Cargo.toml")?)?.on_slow_filesystem();
+    /// # assert!(film.length() > 0);
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[must_use]
+    pub fn on_slow_filesystem(self) -> Self {
+        self.shared.slow.store(true, Ordering::Relaxed);
+        self
     }
 
     /// Its length when it was opened.
@@ -120,6 +144,9 @@ impl OpenFile {
     /// Whether `range` can be had without waiting for a disk.
     pub(crate) fn is_cached(&self, range: std::ops::Range<u64>) -> bool {
         use std::os::fd::AsFd;
+        if self.shared.slow.load(Ordering::Relaxed) {
+            return false;
+        }
         let whole = range.start == 0 && range.end >= self.shared.length;
         if whole && self.was_cached() {
             return true;
