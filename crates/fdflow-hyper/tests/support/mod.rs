@@ -144,6 +144,15 @@ impl Client {
         String::from_utf8(head).unwrap()
     }
 
+    /// The next line, without its end.
+    pub(crate) fn line(&mut self) -> String {
+        let mut line = Vec::new();
+        while !line.ends_with(b"\r\n") {
+            line.extend(self.bytes(1));
+        }
+        String::from_utf8(line).unwrap().trim_end().to_owned()
+    }
+
     /// The next `n` bytes.
     pub(crate) fn bytes(&mut self, n: usize) -> Vec<u8> {
         let mut bytes = vec![0; n];
