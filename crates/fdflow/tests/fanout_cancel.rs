@@ -7,13 +7,15 @@ mod support;
 
 use std::fs::File;
 use std::io::{ErrorKind, Read, Write};
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::sync::mpsc::channel;
 use std::thread::{scope, spawn, yield_now};
 use std::time::Duration;
 
 use fanned::{fanned, refused};
 use fdflow::{Cancel, Fanout, FanoutError, FanoutReport, Lag, SinkEnd, SinkReport};
+use rustix::event::{PollFd, PollFlags, Timespec};
+use rustix::net::Shutdown;
 use support::rig::{Catch, Sort, catch, feed, feed_in_pieces, stream, stuff};
 use support::{PORTABLE, Room, denied, pattern, reading, watch, writing};
 
@@ -270,13 +272,21 @@ fn a_cancel_before_the_run_ends_it_before_the_first_byte_and_only_once() {
     assert_eq!((again.kind(), again.is_cancelled()), (ErrorKind::InvalidInput, false));
 }
 
+/// Whether the far end of this stream is closed.
+fn is_hung_up(fd: &impl AsFd) -> bool {
+    let mut fds = [PollFd::new(fd, PollFlags::empty())];
+    rustix::event::poll(&mut fds, Some(&Timespec::default())).unwrap();
+    fds[0].revents().contains(PollFlags::HUP)
+}
+
 #[test]
 fn a_sink_that_has_failed_or_was_detached_stays_so_and_one_that_comes_later_misses_the_beginning() {
     let _room = Room::enter();
     let (source, mut writer) = stream(Sort::Unix);
     let (mut reader, sink) = std::io::pipe().unwrap();
-    let (closed, broken) = std::io::pipe().unwrap();
-    drop(closed);
+    // Its far end reads no more, and lives to see it closed.
+    let (deaf, broken) = stream(Sort::Unix);
+    rustix::net::shutdown(&deaf, Shutdown::Read).unwrap();
     let (stopped_reader, stopped) = stream(Sort::Tcp);
     let stuffed = stuff(&stopped).len();
     let mut fanout = Fanout::new(source)
@@ -289,7 +299,7 @@ fn a_sink_that_has_failed_or_was_detached_stays_so_and_one_that_comes_later_miss
     let report = scope(|scope| {
         let (first, reader) = (&mut first, &mut reader);
         let read = scope.spawn(move || reader.read_exact(first));
-        let ran = cancelled(&mut fanout, &cancel, || read.is_finished());
+        let ran = cancelled(&mut fanout, &cancel, || read.is_finished() && is_hung_up(&deaf));
         read.join().unwrap().unwrap();
         balanced(ran)
     });
