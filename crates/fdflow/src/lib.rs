@@ -71,7 +71,10 @@ pub use route::{Route, Routes, UnknownRoute};
 pub use rustix::io::Errno;
 pub use source::{Buffered, Sink, Source};
 pub use stage::pool::clear as clear_pool;
+pub use stage::pool::{Pipes, pipes};
 pub use tee::{Detached, Teed};
+#[doc(hidden)]
+pub use transfer::Sockets;
 pub use transfer::{Needs, Parts, Step, Transfer};
 pub use wrap::{Count, Counted, Plain};
 

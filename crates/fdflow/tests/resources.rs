@@ -74,6 +74,23 @@ fn h60_no_descriptor_is_left_by_transfers_that_end_in_any_way() {
     drop(room);
 }
 
+#[test]
+fn pipes_are_counted_while_a_transfer_has_them_and_while_they_are_kept() {
+    let _room = Room::enter();
+    if PORTABLE {
+        return skipped("counted pipes", "there are none on the portable backend");
+    }
+    let numbers = |pipes: fdflow::Pipes| (pipes.in_use, pipes.pooled);
+    assert_eq!(numbers(fdflow::pipes()), (0, 0));
+    let (transfer, _receiver) = stopped_with_bytes_staged(&[1; 200_000]);
+    assert_eq!(numbers(fdflow::pipes()), (1, 0));
+    // It had bytes, and so is closed.
+    drop(transfer);
+    assert_eq!(numbers(fdflow::pipes()), (0, 0));
+    whole(&pattern(100_000, 1));
+    assert_eq!(numbers(fdflow::pipes()), (0, 1));
+}
+
 /// Steps until so many bytes are given and the source is dry.
 fn drain(transfer: &mut Transfer<&OwnedFd, &File>, source: &OwnedFd, all: u64) {
     loop {

@@ -119,11 +119,15 @@ pub(crate) fn fill_pipe<K: Kernel>(
     Ok(Progress::Staged(moved))
 }
 
-/// Splices the stage's pipe into the sink.
-pub(crate) fn drain_pipe<K: Kernel>(ends: &mut Ends<'_, K>, pipe: &mut PipeStage) -> Step {
+/// Splices the stage's pipe into the sink, at most `most` bytes of it.
+pub(crate) fn drain_pipe<K: Kernel>(
+    ends: &mut Ends<'_, K>,
+    pipe: &mut PipeStage,
+    most: u64,
+) -> Step {
     let operation = Operation::Splice;
     ends.gate(Side::Sink)?;
-    let n = ends.room(pipe.len())?.min(ends.terms.call());
+    let n = ends.room(pipe.len().min(most))?.min(ends.terms.call());
     let moved = {
         let (Some(from), Some(to)) = (pipe.reader(), ends.sink_end()) else {
             return Err(Stop::Refused(Reason::NoDescriptor(Side::Sink)));
@@ -167,9 +171,14 @@ fn lost() -> Stop {
     Stop::Fault(Fault::plain(Operation::Read, cause))
 }
 
-/// Writes the stage's buffer into the sink.
-pub(crate) fn drain_buffer<K: Kernel>(ends: &mut Ends<'_, K>, stage: &mut Stage) -> Step {
+/// Writes the stage's buffer into the sink, at most `most` bytes of it.
+pub(crate) fn drain_buffer<K: Kernel>(
+    ends: &mut Ends<'_, K>,
+    stage: &mut Stage,
+    most: u64,
+) -> Step {
     let bytes = stage.buffer.bytes();
+    let bytes = &bytes[..bytes.len().min(count(most))];
     let zeros = zeros_to_skip(ends, bytes);
     if zeros > 0 && make_hole(ends, zeros as u64)? {
         ends.ledger.drain(zeros as u64)?;

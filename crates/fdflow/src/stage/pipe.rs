@@ -25,6 +25,7 @@ pub(crate) struct PipeStage {
     capacity: u32,
     len: u32,
     asked: u32,
+    _counted: pool::InUse,
 }
 
 impl PipeStage {
@@ -32,7 +33,8 @@ impl PipeStage {
     pub(crate) fn open<K: Kernel>(kernel: &K, capacity: usize) -> Result<Self> {
         let NewPipe { reader, writer, capacity: got, reusable } = kernel.pipe(capacity)?;
         let (asked, got) = (saturated(capacity as u64), saturated(got as u64));
-        Ok(Self { ends: Some((reader, writer)), reusable, capacity: got, len: 0, asked })
+        let (ends, _counted) = (Some((reader, writer)), pool::InUse::new());
+        Ok(Self { ends, reusable, capacity: got, len: 0, asked, _counted })
     }
 
     /// The capacity that was asked for; what was got may be less.

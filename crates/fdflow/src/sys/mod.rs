@@ -24,16 +24,20 @@ mod portable;
 #[cfg(any(test, feature = "scripted"))]
 pub mod scripted;
 pub(crate) mod sigpipe;
+#[cfg(not(target_os = "linux"))]
+mod unasked;
 mod unix;
 
 #[cfg(target_os = "linux")]
-pub use cached::is_cached;
+pub use cached::{answers_at_once, is_cached};
 pub use inherit::inherited;
 #[cfg(all(target_os = "linux", not(fdflow_portable)))]
 pub use linux::{System, unsent};
 #[cfg(not(all(target_os = "linux", not(fdflow_portable))))]
 pub use portable::{System, unsent};
 pub use sigpipe::Guard as SigpipeGuard;
+#[cfg(not(target_os = "linux"))]
+pub use unasked::{answers_at_once, is_cached};
 pub(crate) use unix::{never_wait, same_pipe};
 
 /// What a call returned.

@@ -27,6 +27,7 @@ impl<S: Source, D: Sink, K: Kernel> Transfer<S, D, K> {
                 self.report.add(way.route(), bytes, holes);
                 self.route = way.route();
                 self.worn(way, bytes - holes);
+                self.spend(bytes);
                 Ok(Step::Moved(bytes))
             }
             Some(Ok(Progress::Staged(n))) => {

@@ -5,7 +5,7 @@ use crate::endpoint::{Endpoint, Found};
 use crate::engine::extents::Extents;
 use crate::error::Fault;
 use crate::fit;
-use crate::kind::Kind;
+use crate::kind::{Kind, Traits};
 use crate::operation::{Operation, Side};
 use crate::pace::Pace;
 use crate::plan::{self, Plan, Way, Ways};
@@ -69,21 +69,60 @@ impl Ends {
     }
 }
 
+/// Two connected stream sockets as they were found, for a transfer the other way between them.
+#[doc(hidden)]
+#[derive(Debug, Clone, Copy)]
+pub struct Sockets {
+    from: Traits,
+    to: Traits,
+}
+
+impl Sockets {
+    /// The other way.
+    #[must_use]
+    pub fn reversed(self) -> Self {
+        Self { from: self.to, to: self.from }
+    }
+}
+
 impl<S: Source, D: Sink, K: Kernel> Transfer<S, D, K> {
+    /// What the ends were found to be, if both are stream sockets, which stay what they are.
+    #[doc(hidden)]
+    #[must_use]
+    pub fn sockets(&self) -> Option<Sockets> {
+        let traits = |end: &Endpoint| {
+            let traits = Traits { nonblocking: end.nonblocking, ..Traits::of(end.kind) };
+            end.kind.is_stream().then_some(traits)
+        };
+        let joint = self.ends.joint()?;
+        Some(Sockets { from: traits(&joint.from)?, to: traits(&joint.to)? })
+    }
+
     /// Looks at both ends and plans, once; in a later run, looks where files stand by then.
     pub(super) fn join(&mut self) -> Result<(), Fault> {
+        self.join_known(None)
+    }
+
+    /// As [`join`](Self::join), of two sockets that were looked at already.
+    pub(super) fn join_known(&mut self, known: Option<Sockets>) -> Result<(), Fault> {
         let Ends::Apart { from: at, to: to_at } = self.ends else {
             return if std::mem::take(&mut self.stale) { self.look_again() } else { Ok(()) };
         };
         self.stale = false;
-        let from = Found::probe(&self.kernel, self.source.descriptor(), at)
-            .map_err(|errno| Fault::new(Operation::Probe, Side::Source, errno))?;
-        let to = Found::probe(&self.kernel, self.sink.descriptor(), to_at)
-            .map_err(|errno| Fault::new(Operation::Probe, Side::Sink, errno))?;
+        let (from, to) = match known {
+            Some(Sockets { from, to }) => {
+                (Found { traits: from, offset: at }, Found { traits: to, offset: to_at })
+            }
+            None => self.look(at, to_at)?,
+        };
         fit::check(&from, &to, &self.terms)?;
         let there = from.traits.length.zip(from.origin()).map(|(end, at)| end.saturating_sub(at));
         let known = there.map(|there| there.min(self.left_to_take()));
-        let Plan { ways, refused, paced } = plan::plan(&from, &to, &self.terms);
+        let Plan { mut ways, refused, paced } = plan::plan(&from, &to, &self.terms);
+        if self.is_mirrored() {
+            // What goes past the stage goes past the mirror.
+            ways.retain(|way| matches!(way, Way::SpliceStaged | Way::ReadWrite));
+        }
         refused.iter().for_each(|refusal| self.report.refuse(*refusal));
         let (from, to) = (Endpoint::new(&from), Endpoint::new(&to));
         if paced {
@@ -93,6 +132,14 @@ impl<S: Source, D: Sink, K: Kernel> Transfer<S, D, K> {
         self.ends = Ends::Joined(Joint { from, to, ways, paced, buffer });
         self.gate();
         Ok(())
+    }
+
+    fn look(&self, at: Option<u64>, to_at: Option<u64>) -> Result<(Found, Found), Fault> {
+        let from = Found::probe(&self.kernel, self.source.descriptor(), at)
+            .map_err(|errno| Fault::new(Operation::Probe, Side::Source, errno))?;
+        let to = Found::probe(&self.kernel, self.sink.descriptor(), to_at)
+            .map_err(|errno| Fault::new(Operation::Probe, Side::Sink, errno))?;
+        Ok((from, to))
     }
 
     /// Between two runs the caller may have moved the position of a file, or another its end.

@@ -1,12 +1,13 @@
 //! A transfer: what it has, what can be asked of it.
 //!
 //! [`join`] looks at the two ends and plans; [`stepping`] chooses what is to be done next and has
-//! an engine do it; [`fallback`] decides what follows from what came of it, and is the only place
-//! that leaves a route; [`builder`] has the options.
+//! an engine do it; [`mirror`] keeps a pipe beside it supplied; [`fallback`] decides what follows
+//! from what came of it, and is the only place that leaves a route; [`builder`] has the options.
 
 mod builder;
 mod fallback;
 mod join;
+mod mirror;
 mod stepping;
 mod terms;
 
@@ -27,6 +28,7 @@ use crate::route::Route;
 use crate::source::{Sink, Source};
 use crate::stage::Stage;
 use crate::sys::{Kernel, System};
+pub use join::Sockets;
 use join::{Course, Ends};
 pub(crate) use terms::Terms;
 
@@ -87,6 +89,8 @@ pub(crate) struct Rare {
     pub(crate) observer: Option<Observer>,
     pub(crate) cancel: Option<Cancel>,
     pub(crate) idle_timeout: Option<Duration>,
+    /// Where there is a mirror: so many of the next bytes it has got already.
+    pub(crate) mirrored: Option<u64>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -208,7 +212,18 @@ impl<S: Source, D: Sink, K: Kernel> Transfer<S, D, K> {
     ///
     /// What a run would begin with: ends that cannot be joined, or no route between them.
     pub fn prepare(&mut self) -> Result<(), TransferError> {
-        let ready = self.join().and_then(|()| match self.way() {
+        self.prepare_between(None)
+    }
+
+    /// As [`prepare`](Self::prepare), where the ends are `sockets`, which a transfer the other way
+    /// has looked at.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`prepare`](Self::prepare).
+    #[doc(hidden)]
+    pub fn prepare_between(&mut self, sockets: Option<Sockets>) -> Result<(), TransferError> {
+        let ready = self.join_known(sockets).and_then(|()| match self.way() {
             Some(_) => Ok(()),
             None => Err(self.no_route()),
         });

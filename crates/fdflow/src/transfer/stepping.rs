@@ -5,7 +5,7 @@ use std::io;
 use super::join::{Course, Joint, LEAST_BUFFER};
 use super::{Preliminaries, Step, Transfer};
 use crate::engine::extents::Extents;
-use crate::engine::{Ends, direct, relay};
+use crate::engine::{Ends, Stop, direct, relay};
 use crate::error::Fault;
 use crate::operation::{Operation, Side};
 use crate::plan::Way;
@@ -133,21 +133,30 @@ impl<S: Source, D: Sink, K: Kernel> Transfer<S, D, K> {
     /// Brings staged bytes nearer to the sink: the buffer's first, then the pipe's. Those of a
     /// pipe whose route was left pass through the buffer.
     pub(super) fn drain(&mut self) -> Result<Step, Fault> {
-        let size = self.buffer_size();
+        let most = self.giveable();
+        if most == 0 {
+            return Err(self.mirror_is_owed());
+        }
         if !self.stage.buffer.bytes().is_empty() {
-            let step = self.lend(|ends, stage, _| relay::drain_buffer(ends, stage));
+            let step = self.lend(|ends, stage, _| relay::drain_buffer(ends, stage, most));
             return self.settle(Way::ReadWrite, step);
         }
         if self.drains_by_splicing() {
             let step = self.lend(|ends, stage, _| {
-                stage.pipe.as_mut().map(|pipe| relay::drain_pipe(ends, pipe))
+                stage.pipe.as_mut().map(|pipe| relay::drain_pipe(ends, pipe, most))
             });
             return self.settle(Way::SpliceStaged, step.flatten());
         }
-        match self.lend(|ends, stage, _| relay::unload(ends, stage, size)) {
+        match self.unload() {
             Some(Err(stop)) => self.stopped(Way::ReadWrite, stop),
             _ => Ok(Step::Moved(0)),
         }
+    }
+
+    /// What the pipe of a route that was left still holds goes into the buffer.
+    pub(super) fn unload(&mut self) -> Option<Result<(), Stop>> {
+        let size = self.buffer_size();
+        self.lend(|ends, stage, _| relay::unload(ends, stage, size))
     }
 
     /// Takes more bytes from the source, by the best way that is left.
