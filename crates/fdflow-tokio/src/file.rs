@@ -13,8 +13,6 @@ use tokio::task::JoinHandle;
 
 /// So much is looked at, and read ahead, at once.
 const WINDOW: u64 = 512 << 10;
-/// The distance of the bytes that are looked at. The cache comes and goes in larger pieces.
-const STRIDE: u64 = 16 << 10;
 
 /// Refuses a file that is none: its calls would block the runtime.
 pub(crate) fn check(fd: Option<BorrowedFd<'_>>) -> io::Result<()> {
@@ -51,7 +49,8 @@ impl Cached {
         if window.contains(&at) && self.reading.is_none() {
             return Poll::Ready(self.until - at);
         }
-        if self.reading.is_none() && !is_cached(file, at) {
+        let ahead = at..at.saturating_add(WINDOW);
+        if self.reading.is_none() && !fdflow::sys::answers_at_once(file, ahead) {
             // Without a descriptor to spare the caller itself has to wait.
             let duplicate = file.try_clone_to_owned().ok();
             self.reading =
@@ -76,21 +75,4 @@ fn read_ahead(file: &OwnedFd, at: u64) {
     {
         at += n as u64;
     }
-}
-
-/// Whether the next bytes are in the page cache, as far as the file can tell.
-#[cfg(target_os = "linux")]
-fn is_cached(file: BorrowedFd<'_>, at: u64) -> bool {
-    use rustix::io::{IoSliceMut, ReadWriteFlags};
-    (0..WINDOW / STRIDE).map(|i| at.saturating_add(i * STRIDE)).all(|at| {
-        let mut byte = [0];
-        let mut parts = [IoSliceMut::new(&mut byte)];
-        rustix::io::preadv2(file, &mut parts, at, ReadWriteFlags::NOWAIT).is_ok()
-    })
-}
-
-/// Nothing can be asked here.
-#[cfg(not(target_os = "linux"))]
-fn is_cached(_: BorrowedFd<'_>, _: u64) -> bool {
-    false
 }

@@ -7,14 +7,17 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use fdflow::sys::SigpipeGuard;
-use fdflow::{DEFAULT_CHUNK, Operation, Progress, Report, Side, Step, Transfer, TransferError};
+use fdflow::{
+    DEFAULT_CHUNK, Operation, Progress, Report, Side, Sockets, Step, Transfer, TransferError,
+};
 use tokio::time::Instant;
 
 use crate::core_ends::{Giving, Taking};
 use crate::counters::Counters;
 use crate::end::{AsyncSink, AsyncSource};
 use crate::file::{self, Cached};
-use crate::rate::Bucket;
+use crate::mirror::Mirroring;
+use crate::rate::{Bucket, Share};
 use crate::ready::{Attempt, attempt};
 use crate::timer::{Moment, Timer};
 
@@ -29,7 +32,7 @@ pub(crate) type Observer = Box<dyn FnMut(Progress) + Send>;
 /// are lent with each poll.
 pub(crate) struct Flow<S, D> {
     pub(crate) core: Transfer<Taking<S>, Giving<D>>,
-    rare: Option<Box<Rare>>,
+    pub(crate) rare: Option<Box<Rare>>,
     /// Made when they are first asked for.
     counters: OnceCell<Counters>,
     /// When bytes last moved; before the first, when the flow was made.
@@ -64,8 +67,10 @@ pub(crate) struct Rare {
     pub(crate) observer: Option<Observer>,
     pub(crate) rate: Option<u64>,
     bucket: Option<Bucket>,
+    pub(crate) share: Option<Share>,
     refilled: Timer,
     cached: Option<Cached>,
+    pub(crate) mirror: Option<Box<Mirroring>>,
 }
 
 impl Default for Rare {
@@ -76,8 +81,32 @@ impl Default for Rare {
             observer: None,
             rate: None,
             bucket: None,
+            share: None,
             refilled: Timer::default(),
             cached: None,
+            mirror: None,
+        }
+    }
+}
+
+impl Rare {
+    /// How many bytes the rates allow now, or when they will allow some.
+    fn may_take(&mut self) -> Result<u64, Instant> {
+        if self.bucket.is_none() && self.share.is_none() {
+            return Ok(u64::MAX);
+        }
+        let now = Instant::now();
+        let own = self.bucket.as_mut().map_or(Ok(u64::MAX), |bucket| bucket.may_take(now))?;
+        let shared = self.share.as_mut().map_or(Ok(u64::MAX), |share| share.may_take(now))?;
+        Ok(own.min(shared))
+    }
+
+    fn took(&mut self, bytes: u64) {
+        if let Some(bucket) = &mut self.bucket {
+            bucket.took(bytes);
+        }
+        if let Some(share) = &mut self.share {
+            share.took(bytes);
         }
     }
 }
@@ -102,9 +131,14 @@ impl<S: AsyncSource + Clone, D: AsyncSink + Clone> Flow<S, D> {
     }
 
     pub(crate) fn counters(&self) -> Counters {
-        self.counters
-            .get_or_init(|| Counters::new(self.core.progress(), self.latest.instant()))
-            .clone()
+        let so_far = || {
+            let counters = Counters::since(self.latest.instant());
+            for leg in self.core.report().legs() {
+                counters.add(leg.route, leg.bytes);
+            }
+            counters
+        };
+        self.counters.get_or_init(so_far).clone()
     }
 
     /// Counts in these counters, which were made before.
@@ -113,7 +147,16 @@ impl<S: AsyncSource + Clone, D: AsyncSink + Clone> Flow<S, D> {
     }
 
     /// Begins a run: also the first of a future that follows one that was dropped.
-    pub(crate) fn begin(&mut self, (source, sink): Ends<'_, S, D>) -> Result<(), TransferError> {
+    pub(crate) fn begin(&mut self, ends: Ends<'_, S, D>) -> Result<(), TransferError> {
+        self.begin_between(ends, None)
+    }
+
+    /// As [`begin`](Self::begin), where the ends are two sockets that were looked at already.
+    pub(crate) fn begin_between(
+        &mut self,
+        (source, sink): Ends<'_, S, D>,
+        sockets: Option<Sockets>,
+    ) -> Result<(), TransferError> {
         for (side, is_file, fd) in [
             (Side::Source, source.is_file(), source.descriptor()),
             (Side::Sink, sink.is_file(), sink.descriptor()),
@@ -128,12 +171,15 @@ impl<S: AsyncSource + Clone, D: AsyncSink + Clone> Flow<S, D> {
         if let Some(rare) = &mut self.rare {
             // Another runtime may drive this run.
             rare.refilled = Timer::default();
+            if let Some(mirror) = &mut rare.mirror {
+                mirror.begin();
+            }
             if rare.bucket.is_none() {
                 rare.bucket = rare.rate.map(|rate| Bucket::new(rate, Instant::now()));
             }
         }
         self.core.begin_run();
-        match self.core.prepare() {
+        match self.core.prepare_between(sockets) {
             // What is staged is given all the same, before no route is found to take more by.
             Err(error) if self.core.ledger().staged() == 0 => Err(error),
             _ => Ok(()),
@@ -200,10 +246,14 @@ impl<S: AsyncSource + Clone, D: AsyncSink + Clone> Flow<S, D> {
             if guard.is_none() && self.core.may_signal() {
                 guard = Some(SigpipeGuard::new());
             }
+            if self.core.owes_mirror() {
+                self.waits = Side::Sink;
+                ready!(self.poll_mirror(cx));
+            }
             let taken = self.core.ledger().taken();
             let attempt = attempt(&mut self.core, ends.0, ends.1)?;
-            if let Some(bucket) = self.rare.as_mut().and_then(|rare| rare.bucket.as_mut()) {
-                bucket.took(self.core.ledger().taken() - taken);
+            if let Some(rare) = &mut self.rare {
+                rare.took(self.core.ledger().taken() - taken);
             }
             match attempt {
                 Attempt::Stepped(Step::Finished) => return self.poll_flushed(ends.1, cx),
@@ -221,20 +271,16 @@ impl<S: AsyncSource + Clone, D: AsyncSink + Clone> Flow<S, D> {
     /// Bounds what the next call takes by what the rate allows, and by what a file has in memory.
     fn poll_may_take(&mut self, source: &S, cx: &mut Context<'_>) -> Poll<()> {
         let Some(rare) = &mut self.rare else { return Poll::Ready(()) };
-        let mut most = u64::MAX;
-        while let Some(bucket) = &mut rare.bucket {
-            match bucket.may_take(Instant::now()) {
-                Ok(tokens) => {
-                    most = tokens;
-                    break;
-                }
+        let mut most = loop {
+            match rare.may_take() {
+                Ok(tokens) => break tokens,
                 Err(then) => {
                     self.waits = Side::Source;
                     self.core.rest();
                     ready!(rare.refilled.poll(then, cx));
                 }
             }
-        }
+        };
         if let (Some(cached), Some(fd)) = (&mut rare.cached, source.descriptor()) {
             let own = || rustix::fs::tell(fd).ok();
             let at = rare.offset.map(|offset| offset + self.core.ledger().taken()).or_else(own);
@@ -259,6 +305,9 @@ impl<S: AsyncSource + Clone, D: AsyncSink + Clone> Flow<S, D> {
                 self.dry = self.core.ledger().staged() == 0;
                 if self.dry {
                     self.core.rest();
+                    if let Some(share) = self.rare.as_mut().and_then(|rare| rare.share.as_mut()) {
+                        share.rest();
+                    }
                 }
                 source.poll_readable(cx)
             }
@@ -316,7 +365,7 @@ impl<S: AsyncSource + Clone, D: AsyncSink + Clone> Flow<S, D> {
         self.unflushed = true;
         let progress = self.core.progress();
         if let Some(counters) = self.counters.get() {
-            counters.saw(progress);
+            counters.add(progress.route, n);
         }
         if let Some(observer) = self.rare.as_mut().and_then(|rare| rare.observer.as_mut()) {
             observer(progress);

@@ -30,7 +30,7 @@
 //! of any `AsyncRead` or `AsyncWrite`.
 //!
 //! [`copy_bidirectional`] and [`Bidirectional`] are for proxies: both directions at once, with
-//! half-closes, resets, timeouts, rates and live [`Counters`].
+//! half-closes, resets, timeouts, rates, live [`Counters`] and a [`Mirror`] of what goes by.
 //!
 //! [`Fanout`] moves one source to several sinks: a recording and its viewers.
 //!
@@ -47,6 +47,7 @@ mod ends;
 mod fanout;
 mod file;
 mod flow;
+mod mirror;
 mod plain;
 mod rate;
 mod ready;
@@ -61,5 +62,7 @@ pub use counters::Counters;
 pub use end::{AsyncSink, AsyncSource};
 pub use fanout::Fanout;
 pub use fdflow::{Report, TransferError};
+pub use mirror::{Mirror, Mirrored};
 pub use plain::Plain;
+pub use rate::SharedRate;
 pub use transfer::{Parts, Transfer, copy};

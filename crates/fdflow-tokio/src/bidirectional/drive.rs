@@ -4,7 +4,7 @@ use std::io;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use fdflow::{Operation, Report, Side, TransferError};
+use fdflow::{Operation, Report, Side, Sockets, TransferError};
 use tokio::time::Instant;
 
 use super::error::{BidirectionalError, Both, Direction, End, Inner};
@@ -28,7 +28,10 @@ pub(super) struct Duplex<A, B> {
     options: Option<Box<Options>>,
     pub(super) failure: Option<Box<Failure>>,
     began: Moment,
-    first_began: Option<Moment>,
+    first_began: Moment,
+    has_begun: bool,
+    pub(super) is_running: bool,
+    pub(super) first_closed: Option<Direction>,
 }
 
 /// What most flows are not told.
@@ -70,7 +73,10 @@ where
             options: None,
             failure: None,
             began: Moment::now(),
-            first_began: None,
+            first_began: Moment::now(),
+            has_begun: false,
+            is_running: false,
+            first_closed: None,
         }
     }
 
@@ -105,7 +111,9 @@ where
         // Where the runtime has no timers this says so now, and not when a peer resets.
         drop(tokio::time::sleep_until(now));
         self.began = now.into();
-        self.first_began.get_or_insert(now.into());
+        if !self.has_begun {
+            (self.first_began, self.has_begun) = (now.into(), true);
+        }
         // Another runtime may drive this run.
         if let Some(options) = &mut self.options {
             (options.quiet, options.end) = Default::default();
@@ -115,9 +123,12 @@ where
             (failure.late, failure.look) = Default::default();
             return;
         }
-        if let Err(error) = self.a_to_b.begin((&self.a, &self.b)) {
+        if let Err(error) = self.a_to_b.begin((&self.a, &self.b), None) {
             self.fail(Some(Direction::AToB), error);
-        } else if let Err(error) = self.b_to_a.begin((&self.b, &self.a)) {
+            return;
+        }
+        let sockets = self.a_to_b.flow.core.sockets().map(Sockets::reversed);
+        if let Err(error) = self.b_to_a.begin((&self.b, &self.a), sockets) {
             self.fail(Some(Direction::BToA), error);
         }
     }
@@ -147,6 +158,9 @@ where
             Poll::Ready(Err(error)) => return self.stop(Some(Direction::BToA), error),
             polled => polled.is_ready(),
         };
+        if self.first_closed.is_none() {
+            self.first_closed = self.closed();
+        }
         if a_to_b && b_to_a {
             return Poll::Ready(true);
         }
@@ -159,6 +173,13 @@ where
         let cause = io::Error::new(io::ErrorKind::TimedOut, said);
         let error = self.a_to_b.flow.core.fail(Operation::Wait, None, cause);
         self.stop(None, error)
+    }
+
+    /// A direction that has been closed.
+    fn closed(&self) -> Option<Direction> {
+        let of = |is: bool, direction| is.then_some(direction);
+        of(self.a_to_b.is_closed(), Direction::AToB)
+            .or_else(|| of(self.b_to_a.is_closed(), Direction::BToA))
     }
 
     fn stop(&mut self, direction: Option<Direction>, error: TransferError) -> Poll<bool> {
@@ -183,8 +204,7 @@ where
             return Poll::Ready(format!("{what} nothing has moved for {most:?}"));
         }
         if let Some(most) = options.lifetime
-            && let Some(deadline) =
-                self.first_began.and_then(|from| from.instant().checked_add(most))
+            && let Some(deadline) = self.first_began.instant().checked_add(most)
             && options.end.poll(deadline, cx).is_ready()
         {
             return Poll::Ready(format!("it has not ended within its lifetime of {most:?}"));

@@ -2,7 +2,7 @@
 
 use std::task::{Context, Poll, ready};
 
-use fdflow::{Operation, Report, Side, TransferError};
+use fdflow::{Operation, Report, Side, Sockets, TransferError};
 
 use crate::end::{AsyncSink, AsyncSource};
 use crate::flow::{Flow, Phase};
@@ -16,8 +16,16 @@ impl<S: AsyncSource + Clone, D: AsyncSink + Clone> Lane<S, D> {
         Self { flow: Flow::new(source, sink) }
     }
 
-    pub(super) fn begin(&mut self, ends: (&S, &D)) -> Result<(), TransferError> {
-        if self.flow.phase == Phase::Moving { self.flow.begin(ends) } else { Ok(()) }
+    /// Begins a run; `sockets` are the ends, if they are such and were looked at already.
+    pub(super) fn begin(
+        &mut self,
+        ends: (&S, &D),
+        sockets: Option<Sockets>,
+    ) -> Result<(), TransferError> {
+        if self.flow.phase != Phase::Moving {
+            return Ok(());
+        }
+        self.flow.begin_between(ends, sockets)
     }
 
     /// Moves bytes; at the end of the source, when the stage is empty, closes this direction of
@@ -49,6 +57,10 @@ impl<S: AsyncSource + Clone, D: AsyncSink + Clone> Lane<S, D> {
             return Poll::Ready(());
         }
         Poll::Pending
+    }
+
+    pub(super) fn is_quiet(&self) -> bool {
+        self.flow.phase == Phase::Moving && self.flow.is_dry()
     }
 
     pub(super) fn is_closed(&self) -> bool {

@@ -7,12 +7,15 @@ mod lane;
 use std::fmt;
 use std::future::poll_fn;
 use std::sync::Arc;
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use fdflow::{Report, Routes};
 
 use crate::counters::Counters;
 use crate::end::{AsyncSink, AsyncSource};
+use crate::mirror::{Mirror, Mirrored};
+use crate::rate::{Share, SharedRate};
 use drive::Duplex;
 pub use error::{BidirectionalError, Both, Direction, End};
 
@@ -154,6 +157,18 @@ where
         self
     }
 
+    /// In this direction, and in all others that were given this rate, together at most what it
+    /// allows.
+    #[must_use]
+    pub fn shared_rate(mut self, direction: Direction, rate: &SharedRate) -> Self {
+        let share = Some(Share::new(rate.clone()));
+        match direction {
+            Direction::AToB => self.duplex.a_to_b.flow.rare().share = share,
+            Direction::BToA => self.duplex.b_to_a.flow.rare().share = share,
+        }
+        self
+    }
+
     /// In this direction these bytes go first: what was read from the end before.
     #[must_use]
     pub fn prefix(mut self, direction: Direction, bytes: Vec<u8>) -> Self {
@@ -162,6 +177,26 @@ where
             Direction::BToA => self.duplex.b_to_a.flow.prefix(bytes),
         }
         self
+    }
+
+    /// In this direction, the mirror gets every byte too, and before the sink does. It is closed
+    /// with this, or when it is left.
+    #[must_use]
+    pub fn mirror(mut self, direction: Direction, mirror: Mirror) -> Self {
+        match direction {
+            Direction::AToB => self.duplex.a_to_b.flow.mirror_to(mirror),
+            Direction::BToA => self.duplex.b_to_a.flow.mirror_to(mirror),
+        }
+        self
+    }
+
+    /// What the mirror of this direction got; nothing where there is none.
+    #[must_use]
+    pub fn mirrored(&self, direction: Direction) -> Mirrored {
+        match direction {
+            Direction::AToB => self.duplex.a_to_b.flow.mirrored(),
+            Direction::BToA => self.duplex.b_to_a.flow.mirrored(),
+        }
     }
 
     /// Only these routes, whatever `FDFLOW_DENY` says.
@@ -189,6 +224,32 @@ where
         }
     }
 
+    /// Count in these counters, which may have counted before: a flow that was taken apart and
+    /// goes on is one flow to who looks at it.
+    #[must_use]
+    pub fn count_in(mut self, direction: Direction, counters: Counters) -> Self {
+        match direction {
+            Direction::AToB => self.duplex.a_to_b.flow.count_in(counters),
+            Direction::BToA => self.duplex.b_to_a.flow.count_in(counters),
+        }
+        self
+    }
+
+    /// Whether both directions are open, wait for their sources and have nothing on its way: then
+    /// nothing is lost if it is taken apart, and made anew from the ends when one of them has
+    /// something to say.
+    #[must_use]
+    pub fn is_quiet(&self) -> bool {
+        let Duplex { a_to_b, b_to_a, failure, .. } = &self.duplex;
+        failure.is_none() && a_to_b.is_quiet() && b_to_a.is_quiet()
+    }
+
+    /// The direction that ended first: its sink has everything and has been told.
+    #[must_use]
+    pub fn first_closed(&self) -> Option<Direction> {
+        self.duplex.first_closed
+    }
+
     /// What both directions have done so far.
     #[must_use]
     pub fn reports(&self) -> Both<Report> {
@@ -206,9 +267,27 @@ where
     /// The first error of either direction, or a timeout. Bytes that were taken and not given are
     /// kept ([`into_parts`](Self::into_parts)).
     pub async fn run(&mut self) -> Result<Both<Report>, BidirectionalError> {
-        self.duplex.begin();
-        let ended = poll_fn(|cx| self.duplex.poll_run(cx)).await;
-        self.duplex.ended(ended)
+        self.duplex.is_running = false;
+        poll_fn(|cx| self.poll_run(cx)).await
+    }
+
+    /// As [`run`](Self::run), for who polls by hand and looks at it in between: begins a run where
+    /// none is going on. The task that polls is woken when there is more to do.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`run`](Self::run).
+    pub fn poll_run(
+        &mut self,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<Both<Report>, BidirectionalError>> {
+        if !self.duplex.is_running {
+            self.duplex.begin();
+            self.duplex.is_running = true;
+        }
+        let ended = ready!(self.duplex.poll_run(cx));
+        self.duplex.is_running = false;
+        Poll::Ready(self.duplex.ended(ended))
     }
 
     /// Gives the ends back, with what was taken and not given.
