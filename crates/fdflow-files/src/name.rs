@@ -67,6 +67,10 @@ impl Name {
     ///
     /// See [`BadName`]: all of them are the client's.
     pub(crate) fn from_uri(path: &str) -> Result<Self, BadName> {
+        Self::plain(path).map_or_else(|| Self::decoded(path), Ok)
+    }
+
+    fn decoded(path: &str) -> Result<Self, BadName> {
         if !path.is_empty() && !path.starts_with('/') {
             return Err(BadName::Relative);
         }
@@ -79,6 +83,22 @@ impl Name {
             }
         }
         Ok(name)
+    }
+
+    /// The name, where there is nothing in the path to decode, to drop or to refuse: it is most
+    /// often so, and done in one pass.
+    fn plain(path: &str) -> Option<Self> {
+        let relative = path.strip_prefix('/')?.as_bytes();
+        let mut before = b'/';
+        for &byte in relative {
+            match byte {
+                b'%' | b'\\' | 0 => return None,
+                // Nothing between two slashes, or a dot, or a hidden name: looked at with care.
+                b'/' | b'.' if before == b'/' => return None,
+                _ => before = byte,
+            }
+        }
+        (before != b'/').then(|| Self { path: relative.to_vec(), slash: false })
     }
 
     /// Whether it is the root itself.
@@ -319,6 +339,13 @@ mod tests {
                 for component in name.components() {
                     prop_assert!(check(component).is_ok() && component != b"." && !component.is_empty());
                 }
+            }
+        }
+
+        #[test]
+        fn a_path_with_nothing_to_decode_is_the_name_that_decoding_gives(uri in "/?([./%a-c\\\\ü]|%2e|/\\.){0,8}") {
+            if let Some(name) = Name::plain(&uri) {
+                prop_assert_eq!(Name::decoded(&uri), Ok(name));
             }
         }
 

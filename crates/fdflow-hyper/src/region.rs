@@ -109,6 +109,12 @@ impl Regions {
         Some(backing)
     }
 
+    /// A slice of a region as bytes of their own, which outlive those that it is a slice of.
+    pub(crate) fn lend_again(self: &Arc<Self>, slice: &[u8]) -> Option<Bytes> {
+        let Backing { file, at, delivery } = self.find(slice)?;
+        self.lend(&file, &(at..at + slice.len() as u64), &delivery)
+    }
+
     pub(crate) fn is_empty(&self) -> bool {
         self.count.load(Ordering::Acquire) == 0
     }
@@ -143,7 +149,7 @@ impl Place {
         Self { task: None, regions: Arc::new(regions) }
     }
 
-    pub(crate) fn regions(&self) -> &Regions {
+    pub(crate) fn regions(&self) -> &Arc<Regions> {
         &self.regions
     }
 
@@ -251,6 +257,20 @@ mod tests {
         assert_eq!(regions.find(&part).map(|backing| backing.at), Some(5010));
         assert!(!regions.is_empty());
         drop(part);
+        assert!(regions.is_empty());
+    }
+
+    #[test]
+    fn what_is_lent_again_outlives_what_it_is_a_slice_of_and_is_the_same_place() {
+        let (regions, file) = (Arc::new(Regions::new(true)), file());
+        let lent = regions.lend(&file, &(5000..900_000), &Delivery::default());
+        let lent = lent.expect("a file can be mapped");
+        let again = regions.lend_again(&lent[100..]).expect("it is a slice of a region");
+        assert_eq!((again.len(), again.as_ptr()), (894_900, lent[100..].as_ptr()));
+        drop(lent);
+        assert_eq!(regions.find(&again[1..]).map(|backing| backing.at), Some(5101));
+        assert!(regions.lend_again(&[1, 2, 3]).is_none());
+        drop(again);
         assert!(regions.is_empty());
     }
 

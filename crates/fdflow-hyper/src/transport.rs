@@ -6,6 +6,7 @@ use std::os::fd::AsFd;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
+use bytes::Bytes;
 use fdflow::sys::SigpipeGuard;
 use fdflow::{Policy, Route, Routes};
 use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
@@ -99,6 +100,27 @@ impl<S: Stream> Transport<S> {
     /// The stream within.
     pub fn get_ref(&self) -> &S {
         &self.stream
+    }
+
+    /// A slice of a frame of a [`FileBody`](crate::FileBody), as bytes of their own; `None`: the
+    /// slice is of no file that is being sent here.
+    ///
+    /// For programs that stand between hyper and the transport. Such bytes can be kept when hyper's
+    /// connection is let go, with its buffers, because the client does not read; they are written
+    /// later as the slice would have been, by sendfile. They are a mapping, and not to be read.
+    ///
+    /// ```no_run
+    /// # async fn send(mut transport: fdflow_hyper::Transport<tokio::net::TcpStream>, rest: &[u8]) {
+    /// use tokio::io::AsyncWriteExt;
+    ///
+    /// if let Some(mut owed) = transport.lent(rest) {
+    ///     let _all_sent = transport.write_all_buf(&mut owed).await.is_ok();
+    /// }
+    /// # }
+    /// ```
+    #[must_use]
+    pub fn lent(&self, slice: &[u8]) -> Option<Bytes> {
+        self.place.regions().lend_again(slice)
     }
 
     fn poll_flight(
