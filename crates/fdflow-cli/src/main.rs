@@ -1,9 +1,11 @@
 //! The program `fdflow`: arguments, work, exit code.
 
 mod copy;
+mod daemon;
 mod deny;
 mod endpoint;
 mod probe;
+mod proxy;
 mod serve;
 mod size;
 
@@ -41,6 +43,7 @@ struct Cli {
 enum Command {
     Copy(copy::Args),
     Probe(probe::Args),
+    Proxy(Box<proxy::Args>),
     Serve(Box<serve::Args>),
 }
 
@@ -53,6 +56,7 @@ fn main() -> ExitCode {
     match cli.command {
         Command::Copy(args) => copy::run(&args),
         Command::Probe(args) => probe::run(&args),
+        Command::Proxy(args) => proxy::run(&args),
         Command::Serve(args) => serve::run(*args),
     }
 }

@@ -10,14 +10,6 @@ use rustix::process::{Pid, Resource, Rlimit, prlimit};
 use support::server::{Client, Server, eventually};
 use support::{Folder, fdflow};
 
-/// Small buffers, so that a client that does not read is noticed soon.
-fn narrow(server: &Server) -> Client {
-    let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
-    socket.set_recv_buffer_size(4096).unwrap();
-    socket.connect(&server.address().into()).unwrap();
-    Client::new(socket.into())
-}
-
 /// What the server tells on its second address.
 fn metrics(server: &Server) -> String {
     let admin = std::net::TcpStream::connect(server.address_in(1)).unwrap();
@@ -65,7 +57,7 @@ fn h70_a_reader_that_takes_nothing_is_cut_and_one_that_takes_little_is_not() {
     command.arg(folder.dir());
     let mut server = Server::run(command, 2);
     let ask = |client: &mut Client| client.send(b"GET /large HTTP/1.1\r\nHost: x\r\n\r\n");
-    let (mut stuck, mut slow) = (narrow(&server), narrow(&server));
+    let (mut stuck, mut slow) = (server.connect_narrow(4096), server.connect_narrow(4096));
     ask(&mut slow);
     slow.head();
     ask(&mut stuck);

@@ -40,6 +40,16 @@ fn malformed_requests_are_refused_by_their_kind_and_closed() {
 }
 
 #[test]
+fn what_follows_an_answer_is_refused_by_its_kind_too() {
+    let folder = Folder::with(100_000);
+    let server = Server::start(folder.dir(), &[]);
+    let mut client = server.connect();
+    assert_eq!(client.get("/from").1, folder.bytes);
+    client.send(b"GET / HTTP/1.2\r\nHost: x\r\n\r\n");
+    assert!(client.rest().starts_with("HTTP/1.1 505 "));
+}
+
+#[test]
 fn lengths_that_two_readers_might_read_in_two_ways_are_refused_and_closed() {
     let folder = Folder::with(10);
     let server = Server::start(folder.dir(), &[]);

@@ -4,16 +4,16 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
-use rustix::io::Errno;
 use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
 use tokio::time::timeout;
 use tokio_rustls::TlsAcceptor;
 
 use super::connection::plain;
-use super::listen::Acceptor;
 use super::secure::secure;
 use super::socket::Socket;
 use super::worker::{Live, Worker};
+use crate::daemon::exhausted::is_exhausted;
+use crate::daemon::listen::Acceptor;
 
 /// Without a descriptor to spare accepting rests until a connection ends, or for so long.
 const REST: Duration = Duration::from_secs(1);
@@ -80,11 +80,7 @@ async fn each<L: Source>(listener: &L, worker: &Arc<Worker>) {
                 };
                 start(stream, live);
             }
-            Err(error) if exhausted(&error) => {
-                if shared.reserve.release() {
-                    eprintln!("fdflow: serve: {error}: accepting rests until a connection ends");
-                }
-            }
+            Err(error) if is_exhausted(&error) => shared.reserve.rest("serve", &error),
             // The connection was gone before it was accepted.
             Err(_) => {}
         }
@@ -97,9 +93,4 @@ fn start<S: Socket>(stream: S, live: Live) {
         Some(config) => drop(tokio::spawn(secure(stream, TlsAcceptor::from(config), live))),
         None => drop(tokio::spawn(plain(stream, live))),
     }
-}
-
-fn exhausted(error: &io::Error) -> bool {
-    let errno = Errno::from_io_error(error);
-    [Errno::MFILE, Errno::NFILE, Errno::NOBUFS, Errno::NOMEM].iter().any(|e| errno == Some(*e))
 }

@@ -1,146 +1,40 @@
-//! The access log: lines made where the request ends, written by a thread of its own.
+//! The access log: a line for each request that has ended.
 
-use std::fs::OpenOptions;
-use std::io::{self, BufWriter, Write};
-use std::path::{Path, PathBuf};
-use std::sync::Mutex;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
-use std::thread::JoinHandle;
+use std::path::Path;
 
 use super::log_line;
 use super::record::{Outcome, Record};
 use super::values::LogFormat;
-
-/// So many lines may wait for the disk; what comes then is counted and left out, since nobody
-/// who is served shall wait for a log.
-const WAITING: usize = 16_384;
+use crate::daemon::lines::Lines;
 
 /// The access log of the program.
 #[derive(Debug)]
 pub(super) struct AccessLog {
     format: LogFormat,
-    lines: SyncSender<Message>,
-    lost: AtomicU64,
-    writer: Mutex<Option<JoinHandle<()>>>,
-}
-
-enum Message {
-    Line(String),
-    /// The file may have been renamed: open it anew.
-    Reopen,
-    Lost(u64),
-    End,
+    lines: Lines,
 }
 
 impl AccessLog {
     /// `-` is standard output.
     pub(super) fn open(path: &Path, format: LogFormat) -> Result<Self, String> {
-        let mut file = Target::open(path)?;
-        let (lines, messages) = sync_channel(WAITING);
-        let writer = std::thread::Builder::new()
-            .name("access-log".to_owned())
-            .spawn(move || write(&mut file, &messages))
-            .map_err(|error| format!("cannot start the access log's thread: {error}"))?;
-        Ok(Self { format, lines, lost: AtomicU64::new(0), writer: Mutex::new(Some(writer)) })
+        Ok(Self { format, lines: Lines::open(path, "access log", "--access-log")? })
     }
 
     /// Puts a line in the queue.
     pub(super) fn write(&self, record: &Record, outcome: &Outcome) {
-        let line = match self.format {
+        self.lines.write(match self.format {
             LogFormat::Combined => log_line::combined(record, outcome),
             LogFormat::Json => log_line::json(record, outcome),
-        };
-        if let Err(TrySendError::Full(_)) = self.lines.try_send(Message::Line(line)) {
-            self.lost.fetch_add(1, Ordering::Relaxed);
-        } else if self.lost.load(Ordering::Relaxed) > 0 {
-            let lost = self.lost.swap(0, Ordering::Relaxed);
-            if self.lines.try_send(Message::Lost(lost)).is_err() {
-                self.lost.fetch_add(lost, Ordering::Relaxed);
-            }
-        }
+        });
     }
 
     /// Opens the file anew, after what is in the queue.
     pub(super) fn reopen(&self) {
-        // An error means that the thread is gone, and with it the log.
-        let _told = self.lines.send(Message::Reopen).is_ok();
+        self.lines.reopen();
     }
 
     /// Waits until all is written.
     pub(super) fn end(&self) {
-        let writer = self.writer.lock().ok().and_then(|mut writer| writer.take());
-        if let (Ok(()), Some(writer)) = (self.lines.send(Message::End), writer) {
-            // A panic in it has been printed.
-            let _ended = writer.join().is_ok();
-        }
-    }
-}
-
-/// Where the lines go.
-struct Target {
-    path: PathBuf,
-    out: BufWriter<Box<dyn Write + Send>>,
-}
-
-impl Target {
-    fn open(path: &Path) -> Result<Self, String> {
-        let raw: Box<dyn Write + Send> = if path.as_os_str() == "-" {
-            Box::new(io::stdout())
-        } else {
-            let file = OpenOptions::new().append(true).create(true).open(path);
-            Box::new(file.map_err(|error| {
-                format!(
-                    "cannot write the access log {}: {error}; name another file with --access-log",
-                    path.display()
-                )
-            })?)
-        };
-        Ok(Self { path: path.to_owned(), out: BufWriter::with_capacity(64 << 10, raw) })
-    }
-
-    fn reopen(&mut self) -> Result<(), String> {
-        self.out.flush().map_err(|error| error.to_string())?;
-        *self = Self::open(&self.path)?;
-        Ok(())
-    }
-}
-
-/// Writes what comes, and flushes whenever nothing more waits.
-fn write(target: &mut Target, messages: &Receiver<Message>) {
-    let mut failed = false;
-    while let Ok(first) = messages.recv() {
-        let mut next = Some(first);
-        while let Some(message) = next {
-            let written = match message {
-                Message::Line(line) => {
-                    target.out.write_all(line.as_bytes()).map_err(|e| e.to_string())
-                }
-                Message::Lost(n) => {
-                    eprintln!("fdflow: serve: the access log was too slow: {n} lines left out");
-                    Ok(())
-                }
-                Message::Reopen => target.reopen(),
-                Message::End => {
-                    tell(&mut failed, target.out.flush().map_err(|e| e.to_string()), target);
-                    return;
-                }
-            };
-            tell(&mut failed, written, target);
-            next = messages.try_recv().ok();
-        }
-        tell(&mut failed, target.out.flush().map_err(|e| e.to_string()), target);
-    }
-}
-
-/// Says once that the log cannot be written, until it can again.
-fn tell(failed: &mut bool, result: Result<(), String>, target: &Target) {
-    match result {
-        Ok(()) => {}
-        Err(error) if !*failed => {
-            *failed = true;
-            eprintln!("fdflow: serve: access log {}: {error}", target.path.display());
-        }
-        Err(_) => {}
+        self.lines.end();
     }
 }

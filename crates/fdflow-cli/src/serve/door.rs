@@ -4,7 +4,7 @@ use std::convert::Infallible;
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use http::{HeaderValue, Request, Response, header};
+use http::{HeaderValue, Request, Response, Version, header};
 use hyper::body::Incoming;
 
 use super::meter::Meter;
@@ -28,13 +28,15 @@ impl Door {
         &self,
         request: Request<Incoming>,
     ) -> Result<Response<Reply>, Infallible> {
-        self.meter.request(!hyper::body::Body::is_end_stream(request.body()));
+        let body = !hyper::body::Body::is_end_stream(request.body());
+        self.meter.request(body);
         // Counts as answered also where this future is dropped.
         let mut begun = Begun { meter: Some(Arc::clone(&self.meter)) };
         let site = self.worker.shared.site.load();
         let mut record = Record::begin(&site.observers, &request, self.client);
         let refusal = protocol::refuse(&request, &self.meter);
-        let close = refusal.is_some() || protocol::is_chunked(&request);
+        let last = protocol::ends(request.version(), request.headers());
+        let close = refusal.is_some() || body && protocol::is_chunked(&request);
         let mut response = match refusal {
             Some(refusal) => site::status(refusal),
             None => {
@@ -47,6 +49,7 @@ impl Door {
         if close {
             response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
         }
+        self.meter.set_last(last || protocol::ends(Version::HTTP_11, response.headers()));
         if let Some(record) = &mut record {
             let delivery = response.body().files().as_file().map(fdflow_hyper::FileBody::delivery);
             record.answered(&response, delivery);

@@ -4,10 +4,9 @@ use std::path::PathBuf;
 
 use serde::Deserialize;
 
-use super::address::Address;
-use super::values::{
-    Credential, Header, LogFormat, Origin, Rate, Routing, Size, Span, Symlinks, Value,
-};
+use super::values::{Credential, Header, LogFormat, Origin, Symlinks, Value};
+use crate::daemon::address::Address;
+use crate::daemon::values::{Rate, Routing, Size, Span};
 
 /// Serve a folder over HTTP, files by sendfile, and take uploads.
 ///
@@ -178,5 +177,22 @@ impl Flags {
                 tls_cert tls_key upload overwrite max_upload rate max_connections header_timeout
                 idle_timeout write_timeout drain admin access_log log_format qr open;
             many listen index deny header cors auth)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::daemon::toml_file::parse;
+
+    #[test]
+    fn keys_are_named_like_the_flags() {
+        let text = "listen = [\"8080\"]\nmax-upload = \"2GiB\"\nhidden = true\nrate = 4096\n";
+        let flags: Flags = parse(text).unwrap();
+        assert_eq!((flags.listen.len(), flags.hidden), (1, Some(true)));
+        assert_eq!(flags.max_upload.map(|size| size.0), Some(2 << 30));
+        assert_eq!(flags.rate.map(|rate| rate.0), Some(4096));
+        let message = parse::<Flags>("auth = [\n  \"bob:x\",\n]\n").unwrap_err();
+        assert!(message.contains("auth:") && message.contains("htpasswd"), "{message}");
     }
 }

@@ -7,7 +7,7 @@ use qrcode::QrCode;
 use qrcode::render::unicode::Dense1x2;
 
 use super::flags::Flags;
-use super::listen::Listening;
+use crate::daemon::listen::Listening;
 
 /// Prints where the folder is served.
 pub(super) fn print(flags: &Flags, listening: &[Listening], admin: &[Listening], tls: bool) {

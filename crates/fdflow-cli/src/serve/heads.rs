@@ -69,14 +69,12 @@ impl Heads {
 /// Lines end with LF, with a CR before it or without; empty ones before a request count for
 /// nothing.
 fn end_of_head(bytes: &[u8]) -> Option<usize> {
-    let begin = bytes.iter().position(|byte| !matches!(byte, b'\r' | b'\n'))?;
-    let lines = bytes[begin..].split_inclusive(|&byte| byte == b'\n');
-    let mut end = begin;
-    for line in lines {
-        end += line.len();
-        if matches!(line, b"\n" | b"\r\n") {
-            return Some(end);
+    let mut line = bytes.iter().position(|byte| !matches!(byte, b'\r' | b'\n'))?;
+    for end in memchr::memchr_iter(b'\n', bytes) {
+        if matches!(bytes.get(line..end), Some(b"" | b"\r")) {
+            return Some(end + 1);
         }
+        line = line.max(end + 1);
     }
     None
 }

@@ -24,6 +24,12 @@ pub(super) struct Meter {
     body_wanted: AtomicBool,
     /// The client's body has not ended yet.
     body_open: AtomicBool,
+    /// The last request had a body.
+    had_body: AtomicBool,
+    /// The last answer ends the connection.
+    last: AtomicBool,
+    leaving: AtomicBool,
+    left: AtomicBool,
     peer_ended: AtomicBool,
     multiplexed: AtomicBool,
     parked: AtomicBool,
@@ -54,7 +60,7 @@ pub(super) enum Phase {
 /// What a connection is told.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Order {
-    /// Give back the memory, since nothing goes on.
+    /// Give back the memory, since nothing goes on, or nothing but a file that the client takes.
     Park,
     /// End: nothing is going on.
     Close,
@@ -92,6 +98,42 @@ impl Meter {
     /// Whether nothing would be lost if HTTP's state were.
     pub(super) fn is_quiet(&self) -> bool {
         self.phase().0 == Phase::Idle && !self.body_open.load(Relaxed)
+    }
+
+    /// Whether an answer waits for the client and all of it was handed to HTTP, which until it is
+    /// sent reads nothing: only behind a body it might have begun the next request.
+    pub(super) fn is_answered(&self) -> bool {
+        self.phase().0 == Phase::Taking
+            && self.requests.load(Relaxed) == self.replies.load(Relaxed)
+            && !self.had_body.load(Relaxed)
+    }
+
+    /// HTTP is to leave its answer, if that can go on without it.
+    pub(super) fn set_leaving(&self, leaving: bool) {
+        self.leaving.store(leaving, Relaxed);
+        self.left.store(false, Relaxed);
+    }
+
+    pub(super) fn is_leaving(&self) -> bool {
+        self.leaving.load(Relaxed)
+    }
+
+    /// What HTTP would have written is kept elsewhere.
+    pub(super) fn left(&self) {
+        self.left.store(true, Relaxed);
+    }
+
+    pub(super) fn has_left(&self) -> bool {
+        self.left.load(Relaxed)
+    }
+
+    /// Whether the connection is to end after the answer.
+    pub(super) fn set_last(&self, last: bool) {
+        self.last.store(last, Relaxed);
+    }
+
+    pub(super) fn is_last(&self) -> bool {
+        self.last.load(Relaxed)
     }
 
     pub(super) fn had_requests(&self) -> bool {
@@ -156,6 +198,7 @@ impl Meter {
         self.requests.store(self.requests.load(Relaxed).wrapping_add(1), Relaxed);
         self.read_before.store(self.read.load(Relaxed), Relaxed);
         self.body_open.store(body, Relaxed);
+        self.had_body.store(body, Relaxed);
     }
 
     /// Bytes of the client's body came.
@@ -214,7 +257,7 @@ impl Meter {
     /// Gives back what memory it can.
     pub(super) fn shrink(&self) {
         locked(&self.heads).shrink();
-        *locked(&self.unfinished) = Vec::new();
+        locked(&self.unfinished).shrink_to_fit();
     }
 
     /// The task to wake for an order.
@@ -233,7 +276,8 @@ impl Meter {
             Order::Cut => 4,
             Order::Drain => 5,
         };
-        self.order.store(number, std::sync::atomic::Ordering::Release);
+        // One that has not been obeyed yet is not lost to a lesser one; those are given again.
+        self.order.fetch_max(number, std::sync::atomic::Ordering::Release);
         let waker = locked(&self.waker).clone();
         if let Some(waker) = waker {
             waker.wake();
@@ -257,4 +301,20 @@ impl Meter {
 
 fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_order_to_drain_is_given_once_and_so_outlasts_all_others() {
+        for other in [Order::Park, Order::Close, Order::TooSlow, Order::Cut] {
+            for orders in [[other, Order::Drain], [Order::Drain, other]] {
+                let meter = Meter::default();
+                orders.into_iter().for_each(|order| meter.command(order));
+                assert_eq!((meter.take_order(), meter.take_order()), (Some(Order::Drain), None));
+            }
+        }
+    }
 }

@@ -11,6 +11,7 @@ use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::Registry;
 
 use super::record::{Outcome, Record};
+use crate::daemon::limits;
 
 /// The figures of the program.
 #[derive(Debug)]
@@ -25,6 +26,8 @@ pub(super) struct Metrics {
     aborted: Counter,
     /// Connections that have been accepted and have not ended.
     pub(super) connections: Gauge,
+    /// Those of them that only wait for their clients to take the rest of a file.
+    pub(super) stopped: Gauge,
     /// Connections that have been accepted.
     pub(super) accepted: Counter,
     open_files: Gauge,
@@ -63,7 +66,8 @@ impl Metrics {
         let bytes = Family::<Route, Counter<u64, AtomicU64>>::default();
         let (received, aborted, accepted) =
             (Counter::default(), Counter::default(), Counter::default());
-        let (connections, open_files) = (Gauge::default(), Gauge::default());
+        let (connections, stopped, open_files) =
+            (Gauge::default(), Gauge::default(), Gauge::default());
         registry.register("requests", "Requests answered", requests.clone());
         registry.register(
             "request_seconds",
@@ -79,6 +83,11 @@ impl Metrics {
         registry.register("aborted", "Answers that were not sent whole", aborted.clone());
         registry.register("connections_accepted", "Connections accepted", accepted.clone());
         registry.register("connections_open", "Connections open", connections.clone());
+        registry.register(
+            "connections_stopped",
+            "Connections that only wait for their clients to take the rest of a file",
+            stopped.clone(),
+        );
         registry.register(
             "open_files",
             "Descriptors that the process has open",
@@ -96,6 +105,7 @@ impl Metrics {
             received,
             aborted,
             connections,
+            stopped,
             accepted,
             open_files,
         }
@@ -126,9 +136,7 @@ impl Metrics {
 
     /// The text that Prometheus reads.
     pub(super) fn text(&self) -> Result<String, String> {
-        let open = std::fs::read_dir("/proc/self/fd").map_or(0, Iterator::count);
-        // The listing's own descriptor is gone by now.
-        self.open_files.set(i64::try_from(open).unwrap_or(i64::MAX).saturating_sub(1));
+        self.open_files.set(i64::try_from(limits::open_now()).unwrap_or(i64::MAX));
         let mut text = String::new();
         encode(&mut text, &self.registry).map_err(|error| error.to_string())?;
         Ok(text)

@@ -2,10 +2,8 @@
 
 mod accept;
 mod access_log;
-mod address;
 mod admin;
 mod auth;
-mod config;
 mod connection;
 mod door;
 mod files;
@@ -13,16 +11,15 @@ mod flags;
 mod greet;
 mod heads;
 mod linger;
-mod listen;
 mod log_line;
 mod meter;
 mod metrics;
+mod owing;
 mod pace;
 mod password;
 mod protocol;
 mod record;
 mod reply;
-mod reserve;
 mod run;
 mod secure;
 mod site;

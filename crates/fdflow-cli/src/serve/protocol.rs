@@ -23,6 +23,9 @@ const REFUSALS: [Refusal; 2] = [
 /// A request line that is longer is what makes a head too long.
 const LINE_MOST: usize = 32 << 10;
 
+/// No answer of the parser's own is longer.
+pub(super) const REFUSAL_MOST: usize = 1 << 10;
+
 /// To a client whose head did not come in time.
 pub(super) const TOO_SLOW: &[u8] =
     b"HTTP/1.1 408 Request Timeout\r\nconnection: close\r\ncontent-length: 0\r\n\r\n";
@@ -37,26 +40,58 @@ pub(super) fn refuse<B>(request: &Request<B>, meter: &Meter) -> Option<StatusCod
     if request.version() == Version::HTTP_2 {
         return None;
     }
-    let chunked = is_chunked(request);
-    let length =
-        headers.get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse().ok());
+    let framing = Framing::of(headers);
+    let chunked = framing.codings > 0;
     // How long a chunked body is only the parser knows; nothing is served after it.
-    let body = if chunked { u64::MAX } else { length.unwrap_or(0) };
+    let body = if chunked { u64::MAX } else { framing.length.unwrap_or(0) };
     // The parser takes the length away where both are given.
     let both = meter.with_head(body, |head| {
         chunked && head.is_none_or(|head| has_field(head, b"content-length"))
     });
-    if both || bad_host(headers, request.version()) {
+    let hostless = framing.hosts == 0 && request.version() == Version::HTTP_11;
+    if both || hostless || framing.hosts > 1 {
         return Some(StatusCode::BAD_REQUEST);
     }
-    let codings = || headers.get_all(header::TRANSFER_ENCODING).iter();
-    if chunked && codings().any(|coding| !coding.as_bytes().eq_ignore_ascii_case(b"chunked")) {
+    if framing.unknown {
         return Some(StatusCode::NOT_IMPLEMENTED);
     }
-    if codings().count() > 1 {
+    if framing.codings > 1 {
         return Some(StatusCode::BAD_REQUEST);
     }
     None
+}
+
+/// What a head says of where its request ends and whom it is for.
+#[derive(Debug, Default)]
+struct Framing {
+    hosts: usize,
+    codings: usize,
+    /// A coding that is not `chunked`.
+    unknown: bool,
+    /// The first length; `None` where it is none.
+    length: Option<u64>,
+}
+
+impl Framing {
+    /// One pass: every request pays for it.
+    fn of(headers: &HeaderMap) -> Self {
+        let mut found = Self::default();
+        let mut lengths = 0;
+        for (name, value) in headers {
+            if *name == header::HOST {
+                found.hosts += 1;
+            } else if *name == header::TRANSFER_ENCODING {
+                found.codings += 1;
+                found.unknown |= !value.as_bytes().eq_ignore_ascii_case(b"chunked");
+            } else if *name == header::CONTENT_LENGTH {
+                lengths += 1;
+                if lengths == 1 {
+                    found.length = value.to_str().ok().and_then(|length| length.parse().ok());
+                }
+            }
+        }
+        found
+    }
 }
 
 /// Whether the request's body comes in chunks: the connection is closed after the answer, since it
@@ -66,10 +101,14 @@ pub(super) fn is_chunked<B>(request: &Request<B>) -> bool {
         && request.headers().contains_key(header::TRANSFER_ENCODING)
 }
 
-fn bad_host(headers: &HeaderMap, version: Version) -> bool {
-    let mut hosts = headers.get_all(header::HOST).iter();
-    let first = hosts.next();
-    hosts.next().is_some() || (first.is_none() && version == Version::HTTP_11)
+/// Whether a message says that the connection ends behind it, as the parser understands it.
+pub(super) fn ends(version: Version, headers: &HeaderMap) -> bool {
+    let has = |wanted: &str| {
+        let fields = headers.get_all(header::CONNECTION).iter();
+        let mut options = fields.filter_map(|field| field.to_str().ok()).flat_map(|f| f.split(','));
+        options.any(|option| option.trim().eq_ignore_ascii_case(wanted))
+    };
+    has("close") || (version == Version::HTTP_10 && !has("keep-alive"))
 }
 
 /// Whether a head has this field, whose name is given in lower case.
@@ -127,6 +166,25 @@ mod tests {
         let both = b"PUT / HTTP/1.1\r\nHost: x\r\nContent-Length: 1\r\n\r\n";
         assert_eq!(after(both), Some(StatusCode::BAD_REQUEST));
         assert_eq!(after(b""), Some(StatusCode::BAD_REQUEST), "nobody knows");
+    }
+
+    #[test]
+    fn a_connection_ends_where_that_is_said_and_by_default_in_the_old_version() {
+        for (version, value, expected) in [
+            (Version::HTTP_11, None, false),
+            (Version::HTTP_11, Some("TE, keep-alive"), false),
+            (Version::HTTP_11, Some("te,Close"), true),
+            (Version::HTTP_10, None, true),
+            (Version::HTTP_10, Some("Keep-Alive"), false),
+            (Version::HTTP_10, Some("keep-alive, close"), true),
+        ] {
+            let field = value.map(|value| (header::CONNECTION, value.parse().unwrap()));
+            assert_eq!(
+                ends(version, &HeaderMap::from_iter(field)),
+                expected,
+                "{version:?} {value:?}"
+            );
+        }
     }
 
     #[test]

@@ -4,26 +4,27 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::Notify;
 use tokio::time::timeout;
 
 use super::access_log::AccessLog;
-use super::address::Address;
 use super::flags::Flags;
-use super::listen::{self, Listening};
+use super::greet;
 use super::metrics::Metrics;
 use super::record::Observers;
 use super::site::Site;
 use super::worker::{self, Shared};
-use super::{admin, config, greet};
+use crate::daemon::address::Address;
+use crate::daemon::listen::{self, Listening};
+use crate::daemon::signals::{Asked, Signals};
+use crate::daemon::{admin, limits, toml_file};
 use crate::{DONE, FAILED};
 
 /// Serves until a signal ends it.
 pub(super) fn run(given: Flags) -> Result<u8, String> {
+    limits::no_huge_pages();
     let flags = with_config(given.clone())?;
-    let threads = threads(&flags);
+    let threads = limits::threads(flags.threads);
     let most = most_connections(&flags);
     let observers = observers(&flags)?;
     let site = Site::new(&flags, observers.clone())?;
@@ -44,7 +45,7 @@ pub(super) fn run(given: Flags) -> Result<u8, String> {
         let mut signals = Signals::new()?;
         for one in &mut admin {
             if let (Some(acceptor), Some(metrics)) = (one.take(), &observers.metrics) {
-                tokio::spawn(admin::run(acceptor, Arc::clone(metrics)));
+                tokio::spawn(admin::run(acceptor, Arc::clone(metrics) as Arc<dyn admin::Answers>));
             }
         }
         let cut = Arc::new(Notify::new());
@@ -66,22 +67,12 @@ pub(super) fn run(given: Flags) -> Result<u8, String> {
 
 fn with_config(given: Flags) -> Result<Flags, String> {
     let Some(path) = given.config.clone() else { return Ok(given) };
-    Ok(given.over(config::read(&path)?))
+    Ok(given.over(toml_file::read(&path)?))
 }
 
-fn threads(flags: &Flags) -> usize {
-    let cores = || std::thread::available_parallelism().map_or(1, usize::from);
-    flags.threads.map_or_else(cores, usize::from)
-}
-
-/// Raises the limit of open files as far as it may be, and leaves a quarter of it to the files.
+/// A quarter of the open files is left to what is served.
 fn most_connections(flags: &Flags) -> usize {
-    let limit = getrlimit(Resource::Nofile);
-    let raised = Rlimit { current: limit.maximum, maximum: limit.maximum };
-    // Where it cannot be raised the old one holds.
-    let _raised = setrlimit(Resource::Nofile, raised).is_ok();
-    let files = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
-    let files = usize::try_from(files).unwrap_or(usize::MAX);
+    let files = limits::open_files();
     let default = (files - files / 4).max(1);
     flags.max_connections.map_or(default, |most| usize::try_from(most).unwrap_or(usize::MAX))
 }
@@ -123,32 +114,6 @@ fn start(
         .collect()
 }
 
-/// The signals that are listened to.
-struct Signals {
-    end: Signal,
-    interrupt: Signal,
-    reload: Signal,
-}
-
-impl Signals {
-    fn new() -> Result<Self, String> {
-        let watch = |kind| signal(kind).map_err(|error| format!("cannot watch signals: {error}"));
-        Ok(Self {
-            end: watch(SignalKind::terminate())?,
-            interrupt: watch(SignalKind::interrupt())?,
-            reload: watch(SignalKind::hangup())?,
-        })
-    }
-
-    /// A signal to end.
-    async fn end(&mut self) {
-        tokio::select! {
-            _ = self.end.recv() => {}
-            _ = self.interrupt.recv() => {}
-        }
-    }
-}
-
 /// Reloads at each SIGHUP, until a signal to end.
 async fn until_signal(
     signals: &mut Signals,
@@ -156,12 +121,8 @@ async fn until_signal(
     observers: &Observers,
     shared: &Shared,
 ) -> Duration {
-    loop {
-        tokio::select! {
-            _ = signals.end.recv() => break,
-            _ = signals.interrupt.recv() => break,
-            _ = signals.reload.recv() => reload(given, observers, shared),
-        }
+    while signals.next().await == Asked::Reload {
+        reload(given, observers, shared);
     }
     shared.site.load().limits.drain
 }

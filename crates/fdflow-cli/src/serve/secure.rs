@@ -60,7 +60,8 @@ macro_rules! obey {
 
 async fn serve_1<S: Socket>(carrier: Carrier<S>, door: Door) {
     let mut http = http1::Builder::new();
-    http.half_close(true).timer(TokioTimer::new()).max_header_size(HEAD_MOST as usize);
+    // No timer: it would end what is quiet after 30 seconds, whatever the flags say.
+    http.half_close(true).max_header_size(HEAD_MOST as usize);
     let service = service_fn(|request| door.answer(request));
     let mut connection = std::pin::pin!(http.serve_connection(carrier, service));
     obey!(door.meter, connection);

@@ -17,6 +17,7 @@ use super::flags::Flags;
 use super::record::Observers;
 use super::reply::{Received, Reply};
 use super::{files, tls};
+use crate::daemon::values::Span;
 use fdflow_files::Files;
 
 /// What is served and how.
@@ -54,9 +55,8 @@ impl Site {
         let inner = Guarded { files: files::service(flags)?, auth };
         let cors = cors(flags).map(|layer| layer.layer(inner.clone()));
         let denied = flags.deny.iter().fold(Routes::none(), |all, some| all.union(some.0));
-        let span = |span: Option<super::values::Span>, default| {
-            span.map_or(Duration::from_secs(default), |span| span.0)
-        };
+        let span =
+            |span: Option<Span>, default| span.map_or(Duration::from_secs(default), |span| span.0);
         Ok(Self {
             inner,
             cors,
@@ -86,7 +86,8 @@ impl Site {
 impl Guarded {
     async fn answer(&self, request: Request<Received>) -> Result<Response<Reply>, Infallible> {
         let Some(auth) = &self.auth else {
-            return Ok(self.files.clone().oneshot(request).await?.map(Reply::from));
+            // They are always ready to be called.
+            return Ok(self.files.clone().call(request).await?.map(Reply::from));
         };
         let Some(user) = auth.user(request.headers()).await else {
             let mut response = status(StatusCode::UNAUTHORIZED);

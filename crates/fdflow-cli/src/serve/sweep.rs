@@ -10,13 +10,10 @@ use tokio::sync::Notify;
 
 use super::meter::{Meter, Order, Phase};
 use super::site::Limits;
+use crate::daemon::reminder::Reminder;
 
 /// A connection where nothing went on for so long gives its buffers back.
 const QUIET: Duration = Duration::from_secs(1);
-/// After so many of those the allocator is reminded of what it holds.
-const MANY: usize = 32;
-/// For so many looks.
-const REMINDERS: u8 = 8;
 
 /// The connections of a thread.
 #[derive(Debug, Default)]
@@ -30,12 +27,16 @@ struct Entry {
     meter: Arc<Meter>,
     phase: (Phase, u64),
     since: Instant,
+    /// Since when the client has kept answers waiting, however little it takes at a time; or when
+    /// the connection was last told to give back memory for it.
+    full: Instant,
 }
 
 impl Sweep {
     /// Looks after a connection until it has ended.
     pub(super) fn add(&self, meter: Arc<Meter>) {
-        let entry = Entry { phase: meter.phase(), meter, since: Instant::now() };
+        let now = Instant::now();
+        let entry = Entry { phase: meter.phase(), meter, since: now, full: now };
         let mut connections = self.locked();
         connections.push(entry);
         if connections.len() == 1 {
@@ -52,7 +53,7 @@ impl Sweep {
 
     /// Looks at them, forever.
     pub(super) async fn run(&self, limits: impl Fn() -> Limits) {
-        let (mut parked, mut reminders) = (0, 0);
+        let mut reminder = Reminder::default();
         loop {
             if self.locked().is_empty() {
                 self.came.notified().await;
@@ -60,13 +61,7 @@ impl Sweep {
             let limits = limits();
             let shortest = limits.head.min(limits.idle).min(limits.client).min(QUIET);
             tokio::time::sleep((shortest / 4).max(Duration::from_millis(5))).await;
-            parked += self.look(&limits, Instant::now());
-            if parked >= MANY {
-                (parked, reminders) = (0, REMINDERS);
-            } else if reminders > 0 {
-                reminders -= 1;
-                remind_allocator();
-            }
+            reminder.looked(self.look(&limits, Instant::now()));
         }
     }
 
@@ -79,8 +74,14 @@ impl Sweep {
             if phase != entry.phase {
                 (entry.phase, entry.since) = (phase, now);
             }
-            if let Some(order) = due(entry, limits, now.duration_since(entry.since)) {
-                parked += usize::from(order == Order::Park);
+            if phase.0 != Phase::Taking {
+                entry.full = now;
+            }
+            if let Some(order) = due(entry, limits, now) {
+                if order == Order::Park {
+                    parked += 1;
+                    entry.full = now;
+                }
                 entry.meter.command(order);
             }
             phase.0 != Phase::Ended
@@ -97,19 +98,22 @@ impl Sweep {
     }
 }
 
-/// The allocator gives pages back to the system some time after they are free, but looks only when
-/// it is called for much; in a thread where nothing goes on it never would.
-fn remind_allocator() {
-    drop(std::hint::black_box(Vec::<u8>::with_capacity(8 << 20)));
-}
-
-fn due(entry: &Entry, limits: &Limits, waited: Duration) -> Option<Order> {
+fn due(entry: &Entry, limits: &Limits, now: Instant) -> Option<Order> {
+    let waited = now.duration_since(entry.since);
     match entry.phase.0 {
         Phase::Idle if !entry.meter.had_requests() && waited >= limits.head => Some(Order::Close),
         Phase::Idle if entry.meter.had_requests() && waited >= limits.idle => Some(Order::Close),
         Phase::Idle if waited >= QUIET && !entry.meter.is_parked() => Some(Order::Park),
         Phase::Head if waited >= limits.head => Some(Order::TooSlow),
         Phase::Taking | Phase::Giving if waited >= limits.client => Some(Order::Cut),
+        Phase::Taking if now.duration_since(entry.full) >= QUIET && can_park(&entry.meter) => {
+            Some(Order::Park)
+        }
         _ => None,
     }
+}
+
+/// Whether it has not been done, and there may be but one answer on its way.
+fn can_park(meter: &Meter) -> bool {
+    !meter.is_parked() && !meter.is_multiplexed()
 }

@@ -2,91 +2,12 @@
 
 use std::fmt;
 use std::str::FromStr;
-use std::time::Duration;
 
-use fdflow::Routes;
 use http::header::{HeaderName, HeaderValue};
-use serde::de::{Deserialize, Deserializer, Error, Visitor};
 
-use crate::{deny, size};
+use crate::daemon::values::read_from_text;
 
-/// Reads a value from text, or from a number in the configuration file.
-pub(super) fn from_text<'de, D: Deserializer<'de>, T>(deserializer: D) -> Result<T, D::Error>
-where
-    T: FromStr<Err = String>,
-{
-    struct Text<T>(std::marker::PhantomData<T>);
-    impl<T: FromStr<Err = String>> Visitor<'_> for Text<T> {
-        type Value = T;
-
-        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-            f.write_str("text")
-        }
-
-        fn visit_str<E: Error>(self, text: &str) -> Result<T, E> {
-            text.parse().map_err(E::custom)
-        }
-
-        fn visit_i64<E: Error>(self, number: i64) -> Result<T, E> {
-            self.visit_str(&number.to_string())
-        }
-    }
-    deserializer.deserialize_any(Text(std::marker::PhantomData))
-}
-
-macro_rules! read_from_text {
-    ($($name:ty)*) => {$(
-        impl<'de> Deserialize<'de> for $name {
-            fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-                from_text(deserializer)
-            }
-        }
-    )*};
-}
-
-read_from_text! { Size Rate Span Header Value Origin Credential Symlinks LogFormat Routing }
-
-/// A number of bytes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Size(pub(super) u64);
-
-impl FromStr for Size {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        size::parse(text).map(Self)
-    }
-}
-
-/// Bytes per second.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Rate(pub(super) u64);
-
-impl FromStr for Rate {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        match size::parse(text.strip_suffix("/s").unwrap_or(text))? {
-            0 => Err("a rate of nothing sends nothing: write one as 1M/s".to_owned()),
-            rate => Ok(Self(rate)),
-        }
-    }
-}
-
-/// A duration that is not zero.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Span(pub(super) Duration);
-
-impl FromStr for Span {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        match humantime::parse_duration(text) {
-            Ok(span) if !span.is_zero() => Ok(Self(span)),
-            _ => Err(format!("`{text}` is no duration: write one as 500ms, 5s or 1m")),
-        }
-    }
-}
+read_from_text! { Header Value Origin Credential Symlinks LogFormat }
 
 /// A header to add.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -199,34 +120,9 @@ impl FromStr for LogFormat {
     }
 }
 
-/// Routes that are not to be used.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Routing(pub(super) Routes);
-
-impl FromStr for Routing {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        deny::parse(text).map(Self)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn durations_and_rates_are_read_as_people_write_them() {
-        assert_eq!("500ms".parse(), Ok(Span(Duration::from_millis(500))));
-        assert_eq!("5s".parse(), Ok(Span(Duration::from_secs(5))));
-        assert_eq!("1m".parse(), Ok(Span(Duration::from_secs(60))));
-        assert_eq!("64K/s".parse(), Ok(Rate(65_536)));
-        assert_eq!("1M".parse(), Ok(Rate(1 << 20)));
-        for wrong in ["", "5", "0s", "-1s", "five"] {
-            assert!(wrong.parse::<Span>().is_err(), "{wrong}");
-        }
-        assert!("0/s".parse::<Rate>().is_err() && "1M/m".parse::<Rate>().is_err());
-    }
 
     #[test]
     fn headers_and_origins_that_could_break_an_answer_are_refused() {

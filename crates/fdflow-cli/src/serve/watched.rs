@@ -7,11 +7,31 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use bytes::{Buf, Bytes};
+use fdflow_hyper::{Stream, Transport};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio_rustls::server::TlsStream;
 
 use super::meter::Meter;
 use super::pace::Pace;
 use super::protocol;
+
+/// A stream that may be able to send files.
+pub(super) trait Carrier: AsyncRead + AsyncWrite + Unpin {
+    /// A slice of a file that is sent here, as bytes of their own; not to be read.
+    fn lent(&self, slice: &[u8]) -> Option<Bytes>;
+}
+
+impl<S: Stream> Carrier for Transport<S> {
+    fn lent(&self, slice: &[u8]) -> Option<Bytes> {
+        Self::lent(self, slice)
+    }
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> Carrier for TlsStream<S> {
+    fn lent(&self, _: &[u8]) -> Option<Bytes> {
+        None
+    }
+}
 
 /// A stream whose bytes are counted.
 #[derive(Debug)]
@@ -20,6 +40,8 @@ pub(super) struct Watched<S> {
     meter: Arc<Meter>,
     /// Bytes that had been read and are to be read again.
     again: Bytes,
+    /// Bytes that HTTP was to write when it was told to leave.
+    owed: Bytes,
     pace: Option<Box<Pace>>,
 }
 
@@ -27,7 +49,7 @@ impl<S> Watched<S> {
     /// `rate` is in bytes a second.
     pub(super) fn new(inner: S, meter: Arc<Meter>, rate: Option<u64>) -> Self {
         let pace = rate.map(|rate| Box::new(Pace::new(rate)));
-        Self { inner, meter, again: Bytes::new(), pace }
+        Self { inner, meter, again: Bytes::new(), owed: Bytes::new(), pace }
     }
 
     pub(super) fn get_ref(&self) -> &S {
@@ -38,9 +60,20 @@ impl<S> Watched<S> {
         &self.meter
     }
 
-    /// Gives bytes back, to be read first.
-    pub(super) fn unread(&mut self, bytes: Bytes) {
-        self.again = bytes;
+    /// Gives bytes back, to be read first: a copy, since also empty, they may be a part of a buffer.
+    pub(super) fn unread(&mut self, bytes: &[u8]) {
+        // Some of what was given back before may not have been read yet.
+        self.again = [bytes, &self.again].concat().into();
+    }
+
+    /// Whether there are bytes to be read that were given back.
+    pub(super) fn has_unread(&self) -> bool {
+        !self.again.is_empty()
+    }
+
+    /// What is still to be written of the answer that HTTP has left.
+    pub(super) fn take_owed(&mut self) -> Bytes {
+        std::mem::take(&mut self.owed)
     }
 
     fn counted(&mut self, answer: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
@@ -55,6 +88,30 @@ impl<S> Watched<S> {
             Poll::Pending => self.meter.write_blocked(),
         }
         answer
+    }
+}
+
+impl<S: Carrier> Watched<S> {
+    /// Keeps what HTTP would write, if it is but the rest of a file: then HTTP is done with it.
+    fn keeps(&mut self, slices: &[IoSlice<'_>]) -> bool {
+        if let [rest] = slices
+            && let Some(owed) = self.inner.lent(rest)
+        {
+            self.owed = owed;
+            self.meter.left();
+        }
+        !self.owed.is_empty()
+    }
+
+    /// Another answer in place of the parser's own.
+    fn better_refusal(&self, slices: &[IoSlice<'_>]) -> Option<Vec<u8>> {
+        match slices {
+            // A file is never looked into: it may have been cut, and may be on a disk.
+            [head] if head.len() <= protocol::REFUSAL_MOST && self.inner.lent(head).is_none() => {
+                protocol::better_refusal(head, &self.meter)
+            }
+            _ => None,
+        }
     }
 }
 
@@ -78,7 +135,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Watched<S> {
     }
 }
 
-impl<S: AsyncWrite + Unpin> AsyncWrite for Watched<S> {
+impl<S: Carrier> AsyncWrite for Watched<S> {
     fn poll_write(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -93,12 +150,13 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Watched<S> {
         slices: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         let this = &mut *self;
-        if let [head] = slices
-            && let Some(better) = protocol::better_refusal(head, &this.meter)
-        {
+        if this.meter.is_leaving() && this.keeps(slices) {
+            return Poll::Pending;
+        }
+        if let Some(better) = this.better_refusal(slices) {
             let n = ready!(Pin::new(&mut this.inner).poll_write(cx, &better))?;
             // The parser is told of its own answer; a client that takes less is gone.
-            let all = if n == better.len() { head.len() } else { 0 };
+            let all = if n == better.len() { slices[0].len() } else { 0 };
             return this.counted(Poll::Ready(Ok(all)));
         }
         let Some(pace) = &mut this.pace else {

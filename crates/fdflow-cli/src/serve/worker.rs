@@ -9,12 +9,12 @@ use arc_swap::ArcSwap;
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 
 use super::accept;
-use super::listen::Acceptor;
 use super::meter::{Meter, Order};
 use super::metrics::Metrics;
-use super::reserve::Reserve;
 use super::site::Site;
 use super::sweep::Sweep;
+use crate::daemon::listen::Acceptor;
+use crate::daemon::reserve::Reserve;
 
 /// What all threads share.
 #[derive(Debug)]
@@ -28,7 +28,7 @@ pub(super) struct Shared {
     pub(super) reserve: Reserve,
     closing: AtomicBool,
     close: Notify,
-    metrics: Option<Arc<Metrics>>,
+    pub(super) metrics: Option<Arc<Metrics>>,
 }
 
 impl Shared {

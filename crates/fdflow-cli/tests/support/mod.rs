@@ -6,7 +6,12 @@
     reason = "each test binary uses its own part of it"
 )]
 
+pub mod dns;
+pub mod ends;
+pub mod origin;
+pub mod proxy;
 pub mod server;
+pub mod watched;
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};

@@ -98,6 +98,15 @@ impl Server {
         Client::new(TcpStream::connect(self.address()).unwrap())
     }
 
+    /// With a receive buffer of so many bytes, so that a client that does not read is noticed soon.
+    pub fn connect_narrow(&self, buffer: usize) -> Client {
+        let (domain, kind) = (socket2::Domain::IPV4, socket2::Type::STREAM);
+        let socket = socket2::Socket::new(domain, kind, None).unwrap();
+        socket.set_recv_buffer_size(buffer).unwrap();
+        socket.connect(&self.address().into()).unwrap();
+        Client::new(socket.into())
+    }
+
     /// Sends bytes, and reads all that comes until the server closes.
     pub fn ask(&self, bytes: &[u8]) -> String {
         let mut client = self.connect();
@@ -250,6 +259,15 @@ impl Client {
     /// All that comes until the server closes; a reset fails the test.
     pub fn rest(mut self) -> String {
         String::from_utf8_lossy(&self.rest_bytes()).into_owned()
+    }
+
+    /// Exactly so many bytes.
+    pub fn bytes(&mut self, n: usize) -> Vec<u8> {
+        while self.read.len() < n {
+            assert!(self.more() > 0, "ended after {:?}", String::from_utf8_lossy(&self.read));
+        }
+        let rest = self.read.split_off(n);
+        std::mem::replace(&mut self.read, rest)
     }
 
     pub fn rest_bytes(&mut self) -> Vec<u8> {

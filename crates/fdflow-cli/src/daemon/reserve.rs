@@ -2,6 +2,7 @@
 //! there still open files.
 
 use std::fs::File;
+use std::io;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -13,7 +14,7 @@ const TELL_EVERY: Duration = Duration::from_secs(60);
 
 /// The descriptors held back.
 #[derive(Debug, Default)]
-pub(super) struct Reserve {
+pub(crate) struct Reserve {
     held: Mutex<Vec<File>>,
     released: AtomicBool,
     told: Mutex<Option<Instant>>,
@@ -21,7 +22,7 @@ pub(super) struct Reserve {
 
 impl Reserve {
     /// Takes them. `false`: there are not enough to be had, and none is held.
-    pub(super) fn fill(&self) -> bool {
+    pub(crate) fn fill(&self) -> bool {
         let mut held = locked(&self.held);
         // One more, so that there is one for the next connection.
         while held.len() <= RESERVED {
@@ -36,8 +37,16 @@ impl Reserve {
         true
     }
 
+    /// There is nothing more to be had: lets go of them for those who are in, and says so, not too
+    /// often.
+    pub(crate) fn rest(&self, command: &str, error: &io::Error) {
+        if self.release() {
+            eprintln!("fdflow: {command}: {error}: accepting rests until a connection ends");
+        }
+    }
+
     /// Lets go of them. `true`: it has not been told of late that this had to be.
-    pub(super) fn release(&self) -> bool {
+    fn release(&self) -> bool {
         self.released.store(true, Ordering::Relaxed);
         locked(&self.held).clear();
         let (mut told, now) = (locked(&self.told), Instant::now());
@@ -49,7 +58,7 @@ impl Reserve {
     }
 
     /// Whether they are out.
-    pub(super) fn is_released(&self) -> bool {
+    pub(crate) fn is_released(&self) -> bool {
         self.released.load(Ordering::Relaxed)
     }
 }

@@ -1,11 +1,11 @@
-//! The configuration file.
+//! Configuration files, and where in one something is wrong.
 
 use std::path::Path;
 
-use super::flags::Flags;
+use serde::de::DeserializeOwned;
 
-/// Reads flags from a file. The message names the key and the line that are wrong.
-pub(super) fn read(path: &Path) -> Result<Flags, String> {
+/// Reads a file. The message names the line and the key that are wrong.
+pub(crate) fn read<T: DeserializeOwned>(path: &Path) -> Result<T, String> {
     let shown = path.display();
     let text = std::fs::read_to_string(path).map_err(|error| {
         format!("cannot read {shown}: {error}; name another file with --config")
@@ -13,7 +13,8 @@ pub(super) fn read(path: &Path) -> Result<Flags, String> {
     parse(&text).map_err(|message| format!("{shown}{message}"))
 }
 
-fn parse(text: &str) -> Result<Flags, String> {
+/// Reads text. What is wrong begins with `:LINE:`.
+pub(crate) fn parse<T: DeserializeOwned>(text: &str) -> Result<T, String> {
     toml::from_str(text).map_err(|error| {
         let before = error.span().and_then(|span| text.get(..span.start)).unwrap_or_default();
         let line = before.matches('\n').count() + 1;
@@ -40,27 +41,34 @@ fn key(text: &str, at: usize) -> Option<&str> {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use serde::Deserialize;
 
-    #[test]
-    fn keys_are_named_like_the_flags() {
-        let flags =
-            parse("listen = [\"8080\"]\nmax-upload = \"2GiB\"\nhidden = true\nrate = 4096\n");
-        let flags = flags.unwrap();
-        assert_eq!((flags.listen.len(), flags.hidden), (1, Some(true)));
-        assert_eq!(flags.max_upload.map(|size| size.0), Some(2 << 30));
-        assert_eq!(flags.rate.map(|rate| rate.0), Some(4096));
+    use super::*;
+    use crate::daemon::values::Span;
+
+    #[derive(Debug, Deserialize)]
+    #[serde(deny_unknown_fields, rename_all = "kebab-case")]
+    struct Keys {
+        hidden: Option<bool>,
+        idle_timeout: Option<Span>,
+        many: Option<Vec<Span>>,
     }
 
     #[test]
     fn what_is_wrong_is_named_by_key_and_line() {
-        let message = parse("hidden = true\n\nhiden = true\n").unwrap_err();
+        let wrong = |text: &str| parse::<Keys>(text).unwrap_err();
+        let message = wrong("hidden = true\n\nhiden = true\n");
         assert!(message.starts_with(":3:") && message.contains("`hiden`"), "{message}");
-        let message = parse("spa = true\nidle-timeout = \"soon\"\n").unwrap_err();
+        let message = wrong("hidden = true\nidle-timeout = \"soon\"\n");
         assert!(message.starts_with(":2: idle-timeout:") && message.contains("soon"), "{message}");
-        let message = parse("auth = [\n  \"bob:x\",\n]\n").unwrap_err();
-        assert!(message.contains("auth:") && message.contains("htpasswd"), "{message}");
-        assert!(parse("spa = \n").unwrap_err().starts_with(":1:"));
-        assert!(!parse("spa = 3\n").unwrap_err().contains('\n'));
+        let message = wrong("many = [\n  \"x\",\n]\n");
+        assert!(message.contains("many:") && message.contains("no duration"), "{message}");
+        assert!(wrong("hidden = \n").starts_with(":1:"));
+        assert!(!wrong("hidden = 3\n").contains('\n'));
+        let right: Keys = parse("hidden = true\nmany = [\"1s\"]\n").unwrap();
+        assert_eq!(
+            (right.hidden, right.idle_timeout, right.many.map(|m| m.len())),
+            (Some(true), None, Some(1))
+        );
     }
 }

@@ -3,50 +3,44 @@
 use std::fmt;
 use std::io;
 use std::net::{SocketAddr, TcpListener, ToSocketAddrs};
-use std::os::unix::fs::FileTypeExt;
-use std::os::unix::net::{UnixListener, UnixStream};
-use std::path::{Path, PathBuf};
+use std::os::unix::net::UnixListener;
+use std::path::Path;
 
 use listenfd::ListenFd;
 use socket2::{Domain, Protocol, Socket, Type};
 
 use super::address::Address;
+use super::socket_path::{self, Place, Sharing};
 
 /// Connections that wait to be accepted; the kernel's own limit may be lower.
-const BACKLOG: i32 = 4096;
+pub(crate) const BACKLOG: i32 = 4096;
 
 /// An open listener, one descriptor per thread.
 #[derive(Debug)]
-pub(super) enum Listening {
+pub(crate) enum Listening {
     Tcp(Vec<TcpListener>, SocketAddr),
     Unix(Vec<UnixListener>, Place),
 }
 
-/// A Unix socket's name; who made it takes it away.
-#[derive(Debug)]
-pub(super) struct Place {
-    path: Option<PathBuf>,
-    ours: bool,
+/// Opens `addresses` for `threads` threads. What somebody listens on is busy.
+pub(crate) fn all(addresses: &[Address], threads: usize) -> Result<Vec<Listening>, String> {
+    open(addresses, threads, Sharing::Alone)
 }
 
-impl Drop for Place {
-    fn drop(&mut self) {
-        if let Some(path) = self.path.as_ref().filter(|_| self.ours) {
-            // It may have been taken away by someone else.
-            let _removed = std::fs::remove_file(path).is_ok();
-        }
-    }
+/// The same for a program of which a new process takes over from the old one: ports are shared
+/// (SO_REUSEPORT) with what shares them too, and a socket's path is taken from who has it.
+pub(crate) fn taking_over(addresses: &[Address], threads: usize) -> Result<Vec<Listening>, String> {
+    open(addresses, threads, Sharing::TakesOver)
 }
 
-/// Opens `addresses` for `threads` threads.
-pub(super) fn all(addresses: &[Address], threads: usize) -> Result<Vec<Listening>, String> {
+fn open(addresses: &[Address], threads: usize, sharing: Sharing) -> Result<Vec<Listening>, String> {
     let mut open = Vec::new();
     for address in addresses {
         match address {
-            Address::Unix(path) => open.push(unix(path, threads)?),
+            Address::Unix(path) => open.push(unix(path, threads, sharing)?),
             Address::Tcp(name) => {
                 for address in resolve(name)? {
-                    open.push(tcp(address, threads)?);
+                    open.push(tcp(address, threads, sharing)?);
                 }
             }
         }
@@ -55,7 +49,7 @@ pub(super) fn all(addresses: &[Address], threads: usize) -> Result<Vec<Listening
 }
 
 /// What the service manager hands over.
-pub(super) fn inherited(threads: usize) -> Result<Vec<Listening>, String> {
+pub(crate) fn inherited(threads: usize) -> Result<Vec<Listening>, String> {
     let mut handed = ListenFd::from_env();
     let mut open = Vec::new();
     for index in 0..handed.len() {
@@ -76,7 +70,7 @@ pub(super) fn inherited(threads: usize) -> Result<Vec<Listening>, String> {
                     let copies = copies(listener, threads, UnixListener::try_clone, |l| {
                         l.set_nonblocking(true)
                     });
-                    let place = Place { path, ours: false };
+                    let place = Place::inherited(path);
                     Listening::Unix(copies.map_err(|error| wrong(&error))?, place)
                 }
                 Ok(None) => continue,
@@ -104,7 +98,10 @@ fn resolve(name: &str) -> Result<Vec<SocketAddr>, String> {
 }
 
 /// With more than one thread each has its own queue of the port; the kernel deals connections out.
-fn tcp(address: SocketAddr, threads: usize) -> Result<Listening, String> {
+fn tcp(address: SocketAddr, threads: usize, sharing: Sharing) -> Result<Listening, String> {
+    if sharing == Sharing::TakesOver {
+        return tcp_shared(address, threads).map_err(|error| refused(address, &error));
+    }
     // Without the option to share: a port that somebody has, another of our own too, is busy.
     let probe = bind(address, false).map_err(|error| refused(address, &error))?;
     let local = probe.local_addr().map_err(|error| refused(address, &error))?;
@@ -117,6 +114,16 @@ fn tcp(address: SocketAddr, threads: usize) -> Result<Listening, String> {
     let one = |_| bind(local, true).and_then(listen);
     let listeners: io::Result<Vec<_>> = (0..threads).map(one).collect();
     Ok(Listening::Tcp(listeners.map_err(|error| refused(address, &error))?, local))
+}
+
+fn tcp_shared(address: SocketAddr, threads: usize) -> io::Result<Listening> {
+    let first = bind(address, true)?;
+    let local = first.local_addr()?.as_socket().unwrap_or(address);
+    let mut listeners = vec![listen(first)?];
+    for _ in 1..threads {
+        listeners.push(bind(local, true).and_then(listen)?);
+    }
+    Ok(Listening::Tcp(listeners, local))
 }
 
 fn bind(address: SocketAddr, shared: bool) -> io::Result<Socket> {
@@ -145,42 +152,11 @@ fn refused(address: SocketAddr, error: &io::Error) -> String {
     format!("cannot listen on {address}: {error}; {advice}")
 }
 
-fn unix(path: &Path, threads: usize) -> Result<Listening, String> {
-    let shown = path.display();
-    let listener = match UnixListener::bind(path) {
-        Err(error) if error.kind() == io::ErrorKind::AddrInUse => {
-            remove_stale(path)?;
-            UnixListener::bind(path)
-        }
-        answer => answer,
-    };
-    let failed = |error: io::Error| {
-        format!("cannot listen on unix://{shown}: {error}; choose a path in a folder that is yours")
-    };
-    let listener = listener.map_err(failed)?;
-    let place = Place { path: Some(path.to_owned()), ours: true };
+fn unix(path: &Path, threads: usize, sharing: Sharing) -> Result<Listening, String> {
+    let (listener, place) = socket_path::bind(path, sharing)?;
     let copies = copies(listener, threads, UnixListener::try_clone, |l| l.set_nonblocking(true));
-    Ok(Listening::Unix(copies.map_err(failed)?, place))
-}
-
-/// Removes a socket that nobody listens on any more.
-fn remove_stale(path: &Path) -> Result<(), String> {
-    let shown = path.display();
-    let is_socket =
-        std::fs::symlink_metadata(path).is_ok_and(|facts| facts.file_type().is_socket());
-    if !is_socket {
-        return Err(format!("{shown} is there and is no socket: choose another path"));
-    }
-    match UnixStream::connect(path) {
-        Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => {}
-        _ => {
-            return Err(format!(
-                "cannot listen on unix://{shown}: somebody listens there; end that, or choose another path"
-            ));
-        }
-    }
-    std::fs::remove_file(path)
-        .map_err(|error| format!("cannot remove the stale socket {shown}: {error}"))
+    let copies = copies.map_err(|error| socket_path::refused(path, &error))?;
+    Ok(Listening::Unix(copies, place))
 }
 
 fn copies<L>(
@@ -200,7 +176,7 @@ fn copies<L>(
 
 impl Listening {
     /// One thread's listener.
-    pub(super) fn take(&mut self) -> Option<Acceptor> {
+    pub(crate) fn take(&mut self) -> Option<Acceptor> {
         match self {
             Self::Tcp(listeners, _) => listeners.pop().map(Acceptor::Tcp),
             Self::Unix(listeners, _) => listeners.pop().map(Acceptor::Unix),
@@ -208,26 +184,36 @@ impl Listening {
     }
 
     /// Its TCP address, if it has one.
-    pub(super) fn address(&self) -> Option<SocketAddr> {
+    pub(crate) fn address(&self) -> Option<SocketAddr> {
         match self {
             Self::Tcp(_, address) => Some(*address),
             Self::Unix(..) => None,
         }
     }
 
-    /// As it is printed.
-    pub(super) fn url(&self, scheme: &str) -> String {
+    /// Its address, as it is written.
+    pub(crate) fn address_text(&self) -> String {
+        match self {
+            Self::Tcp(_, address) => address.to_string(),
+            Self::Unix(..) => self.url(""),
+        }
+    }
+
+    /// As it is printed for browsers.
+    pub(crate) fn url(&self, scheme: &str) -> String {
         match self {
             Self::Tcp(_, address) => format!("{scheme}://{address}/"),
-            Self::Unix(_, Place { path: Some(path), .. }) => format!("unix://{}", path.display()),
-            Self::Unix(..) => "unix://".to_owned(),
+            Self::Unix(_, place) => match place.path() {
+                Some(path) => format!("unix://{}", path.display()),
+                None => "unix://".to_owned(),
+            },
         }
     }
 }
 
 /// A listener of one thread.
 #[derive(Debug)]
-pub(super) enum Acceptor {
+pub(crate) enum Acceptor {
     Tcp(TcpListener),
     Unix(UnixListener),
 }

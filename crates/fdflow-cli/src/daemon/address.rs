@@ -4,15 +4,22 @@ use std::fmt;
 use std::path::PathBuf;
 use std::str::FromStr;
 
-use serde::{Deserialize, Deserializer};
+use super::values::read_from_text;
 
 /// An address as it is written.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Address {
+pub(crate) enum Address {
     /// HOST:PORT.
     Tcp(String),
     /// A socket in the filesystem.
     Unix(PathBuf),
+}
+
+impl Address {
+    /// Whether it is whatever port is free, and another one each time.
+    pub(crate) fn is_any(&self) -> bool {
+        matches!(self, Self::Tcp(address) if address.ends_with(":0"))
+    }
 }
 
 impl FromStr for Address {
@@ -40,11 +47,7 @@ impl FromStr for Address {
     }
 }
 
-impl<'de> Deserialize<'de> for Address {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        super::values::from_text(deserializer)
-    }
-}
+read_from_text! { Address }
 
 impl fmt::Display for Address {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

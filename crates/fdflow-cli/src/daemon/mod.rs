@@ -1,0 +1,15 @@
+//! What the commands that stay up share: listeners, limits, signals, configuration files.
+
+pub(crate) mod address;
+pub(crate) mod admin;
+pub(crate) mod exhausted;
+pub(crate) mod limits;
+pub(crate) mod lines;
+pub(crate) mod listen;
+pub(crate) mod lot;
+pub(crate) mod reminder;
+pub(crate) mod reserve;
+pub(crate) mod signals;
+mod socket_path;
+pub(crate) mod toml_file;
+pub(crate) mod values;

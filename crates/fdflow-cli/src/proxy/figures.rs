@@ -1,0 +1,106 @@
+//! What is counted of a service.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::{Mutex, PoisonError};
+
+use fdflow::{Refusal, Route};
+use fdflow_tokio::Counters;
+use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
+
+use super::ending::{Ending, Who, Why};
+use super::flow::Flow;
+use super::tap::TapFigures;
+
+/// A service's figures, of all flows that have ended.
+#[derive(Debug)]
+pub(super) struct Figures {
+    pub(super) accepted: AtomicU64,
+    /// By who ended them, and why.
+    ended: [[AtomicU64; Why::ALL.len()]; Who::ALL.len()],
+    /// From clients, and to them.
+    up: Bytes,
+    down: Bytes,
+    /// By route and reason. There are not many: both are words of ours or the kernel's.
+    refused: Mutex<BTreeMap<(&'static str, String), u64>>,
+    pub(super) connect_seconds: Histogram,
+    pub(super) flow_seconds: Histogram,
+    /// Connections to an upstream that failed, after which another was tried.
+    pub(super) retries: AtomicU64,
+    pub(super) tap: TapFigures,
+}
+
+impl Default for Figures {
+    fn default() -> Self {
+        Self {
+            accepted: AtomicU64::new(0),
+            ended: Default::default(),
+            up: Default::default(),
+            down: Default::default(),
+            refused: Mutex::default(),
+            connect_seconds: Histogram::new(exponential_buckets(0.000_1, 4.0, 10)),
+            flow_seconds: Histogram::new(exponential_buckets(0.001, 8.0, 9)),
+            retries: AtomicU64::new(0),
+            tap: TapFigures::default(),
+        }
+    }
+}
+
+/// Bytes by route, in the order of [`Route::ALL`].
+type Bytes = [AtomicU64; Route::ALL.len()];
+
+impl Figures {
+    /// Counts a flow that is over.
+    pub(super) fn count(&self, flow: &Flow, ending: &Ending) {
+        if let Some(ended) = self.ended_as(ending.who, ending.why) {
+            ended.fetch_add(1, Relaxed);
+        }
+        self.flow_seconds.observe(flow.began.elapsed().as_secs_f64());
+        let Some(link) = flow.link.get() else { return };
+        add(&self.up, &link.up);
+        add(&self.down, &link.down);
+    }
+
+    /// Counts a refusal.
+    pub(super) fn refused(&self, refusal: &Refusal) {
+        let key = (refusal.route.name(), refusal.reason.to_string());
+        let mut refused = self.refused.lock().unwrap_or_else(PoisonError::into_inner);
+        *refused.entry(key).or_default() += 1;
+    }
+
+    /// Routes that were refused, why, and how often.
+    pub(super) fn refusals(&self) -> BTreeMap<(&'static str, String), u64> {
+        self.refused.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Who ended flows, why, and how many; none that has not happened.
+    pub(super) fn endings(&self) -> Vec<(Who, Why, u64)> {
+        let of = |(who, why)| {
+            let ended = self.ended_as(who, why).map_or(0, |ended| ended.load(Relaxed));
+            (ended > 0).then_some((who, why, ended))
+        };
+        let each = Who::ALL.into_iter().flat_map(|who| Why::ALL.map(|why| (who, why)));
+        each.filter_map(of).collect()
+    }
+
+    /// Bytes from clients, and to them, of flows that have ended, in the order of [`Route::ALL`].
+    pub(super) fn bytes(&self) -> (ByRoute, ByRoute) {
+        let load = |bytes: &Bytes| bytes.each_ref().map(|bytes| bytes.load(Relaxed));
+        (load(&self.up), load(&self.down))
+    }
+
+    fn ended_as(&self, who: Who, why: Why) -> Option<&AtomicU64> {
+        let who = Who::ALL.iter().position(|one| *one == who)?;
+        let why = Why::ALL.iter().position(|one| *one == why)?;
+        self.ended.get(who)?.get(why)
+    }
+}
+
+/// Bytes in the order of [`Route::ALL`].
+pub(super) type ByRoute = [u64; Route::ALL.len()];
+
+fn add(bytes: &Bytes, counters: &Counters) {
+    for (bytes, route) in bytes.iter().zip(Route::ALL) {
+        bytes.fetch_add(counters.bytes_by(route), Relaxed);
+    }
+}
