@@ -255,6 +255,32 @@ pub(crate) fn in_turns<C: Copy + Display, T>(
     Ok(all)
 }
 
+/// Measures a case of those contenders that pass its check; who does not is absent with the reason.
+pub(crate) fn contest<C: Copy + Display, T>(
+    place: (&'static str, &str),
+    contenders: &[C],
+    rounds: u32,
+    figures: &mut Figures,
+    mut check: impl FnMut(C) -> io::Result<()>,
+    measure: impl FnMut(C) -> io::Result<T>,
+) -> Vec<(C, Vec<T>)> {
+    let mut able = Vec::new();
+    for contender in contenders {
+        match check(*contender) {
+            Ok(()) => able.push(*contender),
+            Err(reason) => figures.absent(place, contender, reason),
+        }
+    }
+    match in_turns(&able, rounds, place.1, measure) {
+        Ok(outcomes) => outcomes,
+        Err(reason) => {
+            // Rounds of one without those of the other tell nothing.
+            figures.absent(place, "all", reason);
+            Vec::new()
+        }
+    }
+}
+
 /// One line about a case, for the one who waits.
 pub(crate) fn tell(rows: &[Row]) -> io::Result<()> {
     let Some(first) = rows.first() else { return Ok(()) };
@@ -346,5 +372,31 @@ mod tests {
         });
         assert_eq!(order, ['a', 'b', 'b', 'a', 'a', 'b']);
         assert_eq!(all.unwrap(), [('a', vec![4, 5]), ('b', vec![3, 6])]);
+    }
+
+    #[test]
+    fn who_fails_the_check_is_absent_and_the_other_is_measured() {
+        let mut figures = Figures::default();
+        let check = |one| match one {
+            "ours" => Ok(()),
+            _ => Err(io::Error::other("no ranges")),
+        };
+        let both = ["ours", "theirs"];
+        let outcomes = contest(("part", "case"), &both, 2, &mut figures, check, |_| Ok(1.0));
+        assert_eq!(outcomes, [("ours", vec![1.0, 1.0])]);
+        assert!(figures.absences().contains("| theirs | no ranges |"));
+    }
+
+    #[test]
+    fn a_round_that_fails_leaves_no_figures_and_the_reason() {
+        let mut figures = Figures::default();
+        let both = ["ours", "theirs"];
+        let fails = |one| match one {
+            "theirs" => Err(io::Error::other("reset")),
+            _ => Ok(1.0),
+        };
+        let outcomes = contest(("part", "case"), &both, 2, &mut figures, |_| Ok(()), fails);
+        assert!(outcomes.is_empty());
+        assert!(figures.absences().contains("case, theirs: reset"), "{}", figures.absences());
     }
 }

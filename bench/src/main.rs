@@ -1,10 +1,12 @@
 //! Measures fdflow against its peers and against raw system calls: one run, contenders
 //! interleaved, bytes checked, the moving process's processor time first.
 
+mod account;
 mod asynchronous;
 mod bars;
 mod contenders;
 mod copy;
+mod daemon;
 mod ends;
 mod facts;
 mod figures;
@@ -12,9 +14,11 @@ mod flows;
 mod golang;
 mod job;
 mod measure;
+mod nginx;
 mod pattern;
 mod plot;
 mod process;
+mod proxy;
 mod raw;
 mod record;
 mod roles;
@@ -76,6 +80,13 @@ enum Command {
         #[command(flatten)]
         common: Common,
     },
+    /// `fdflow proxy` beside HAProxy and nginx: streams, messages, connections, against targets
+    Proxy {
+        #[command(flatten)]
+        select: proxy::Select,
+        #[command(flatten)]
+        common: Common,
+    },
     #[command(flatten)]
     Role(Role),
     #[command(flatten)]
@@ -127,6 +138,7 @@ fn main() -> ExitCode {
         Command::Transfer { select, common } => transfers(&select, &common),
         Command::Flows { select, common } => flows::run(&select, &common),
         Command::Serve { select, common } => serve::run(&select, &common),
+        Command::Proxy { select, common } => proxy::run(&select, &common),
         Command::Role(role) => roles::run(&role).map_err(Into::into),
         Command::FlowRole(role) => flows::act(&role).map_err(Into::into),
     };

@@ -1,6 +1,7 @@
 //! Children: started with their descriptors, heard, waited for, and killed where they hang.
 
 use std::io::{self, Read};
+use std::os::fd::AsFd;
 use std::process::{Child, ChildStderr, ChildStdin, Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -91,9 +92,10 @@ impl Drop for Party {
     }
 }
 
-fn readable(report: &ChildStderr, most: Duration) -> io::Result<bool> {
+/// Waits until there is something to read or to accept; `false`: not within `most`.
+pub(crate) fn readable(from: impl AsFd, most: Duration) -> io::Result<bool> {
     let timeout = Timespec::try_from(most).map_err(io::Error::other)?;
-    let mut fds = [PollFd::new(report, PollFlags::IN)];
+    let mut fds = [PollFd::new(&from, PollFlags::IN)];
     let ready = rustix::io::retry_on_intr(|| rustix::event::poll(&mut fds, Some(&timeout)))?;
     Ok(ready > 0)
 }

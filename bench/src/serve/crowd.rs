@@ -8,11 +8,11 @@ use std::time::Duration;
 use rustix::net::sockopt::{set_socket_linger, set_socket_recv_buffer_size, set_socket_reuseaddr};
 use rustix::net::{AddressFamily, SocketFlags, SocketType, bind, socket_with};
 
+use super::Setup;
 use super::client::{Answer, ask};
 use super::server::{Running, SERVERS, Server};
 use super::site::name;
-use super::{Setup, contest};
-use crate::figures::{Case, Figures, tell};
+use crate::figures::{Case, Figures, contest, tell};
 use crate::sizes::human;
 
 pub(super) const SAYS: &str = "\

@@ -7,8 +7,8 @@ use std::time::{Duration, Instant};
 use super::client::{Answer, ask, connect};
 use super::server::{Server, of, start_all};
 use super::site::name;
-use super::{Setup, contest, versus};
-use crate::figures::{Case, Figures, tell};
+use super::{Setup, versus};
+use crate::figures::{Case, Figures, contest, tell};
 use crate::sizes::human;
 
 pub(super) const SAYS: &str = "\

@@ -1,7 +1,6 @@
 //! `fdflow serve` beside nginx: small files, a large one whole and in ranges, an upload, and
 //! connections that are slow or quiet. Each figure stands beside its target.
 
-mod account;
 mod client;
 mod crowd;
 mod large;
@@ -19,8 +18,9 @@ use std::path::PathBuf;
 use clap::{Args, ValueEnum};
 
 use crate::Common;
+use crate::account;
 use crate::facts::Facts;
-use crate::figures::{self, Case, Figures, in_turns};
+use crate::figures::{self, Case, Figures};
 use crate::job::Conditions;
 use crate::sizes::Size;
 use server::{Programs, Server};
@@ -148,32 +148,6 @@ impl Part {
     }
 }
 
-/// Measures a case of those servers that pass its check; who does not is absent with the reason.
-fn contest<T>(
-    place: (&'static str, &str),
-    servers: &[Server],
-    rounds: u32,
-    figures: &mut Figures,
-    mut check: impl FnMut(Server) -> io::Result<()>,
-    measure: impl FnMut(Server) -> io::Result<T>,
-) -> Vec<(Server, Vec<T>)> {
-    let mut able = Vec::new();
-    for server in servers {
-        match check(*server) {
-            Ok(()) => able.push(*server),
-            Err(reason) => figures.absent(place, server, reason),
-        }
-    }
-    match in_turns(&able, rounds, place.1, measure) {
-        Ok(outcomes) => outcomes,
-        Err(reason) => {
-            // Rounds of one without those of the other tell nothing.
-            figures.absent(place, "all", reason);
-            Vec::new()
-        }
-    }
-}
-
 /// A figure of ours as a part of nginx's: has to be at most `most`, or is only told.
 fn versus<T>(
     case: &Case<'_, Server, T>,
@@ -228,32 +202,12 @@ mod tests {
     const PLACE: (&str, &str) = ("part", "case");
 
     #[test]
-    fn who_fails_the_check_is_absent_and_the_other_is_measured() {
+    fn a_ratio_without_one_of_them_is_not_measured() {
         let mut figures = Figures::default();
-        let check = |server| match server {
-            Server::Fdflow => Ok(()),
-            Server::Nginx => Err(io::Error::other("no ranges")),
-        };
-        let both = [Server::Fdflow, Server::Nginx];
-        let outcomes = contest(PLACE, &both, 2, &mut figures, check, |_| Ok(1.0));
-        assert_eq!(outcomes, [(Server::Fdflow, vec![1.0, 1.0])]);
-        assert!(figures.absences().contains("| nginx | no ranges |"));
+        let outcomes = [(Server::Fdflow, vec![1.0])];
         let case = Case { part: PLACE.0, name: PLACE.1, outcomes: &outcomes };
         versus(&case, &mut figures, Some(1.0), |n| *n);
         assert!(figures.targets().contains("not measured"), "{}", figures.targets());
-    }
-
-    #[test]
-    fn a_round_that_fails_leaves_no_figures_and_the_reason() {
-        let mut figures = Figures::default();
-        let both = [Server::Fdflow, Server::Nginx];
-        let fails = |server: Server| match server {
-            Server::Nginx => Err(io::Error::other("reset")),
-            Server::Fdflow => Ok(1.0),
-        };
-        let outcomes = contest(PLACE, &both, 2, &mut figures, |_| Ok(()), fails);
-        assert!(outcomes.is_empty());
-        assert!(figures.absences().contains("case, nginx: reset"), "{}", figures.absences());
     }
 
     #[test]

@@ -6,8 +6,8 @@ use std::time::Instant;
 
 use super::large::{Cost, tabulate};
 use super::server::{Server, of, start_all};
-use super::{Setup, client, contest};
-use crate::figures::{Case, Figures};
+use super::{Setup, client};
+use crate::figures::{Case, Figures, contest};
 use crate::pattern::Pattern;
 use crate::sizes::human;
 

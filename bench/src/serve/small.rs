@@ -5,8 +5,8 @@ use std::io;
 use super::server::{Server, of, start_all};
 use super::site::{SMALL, name};
 use super::wrk::Report;
-use super::{Setup, client, contest, versus};
-use crate::figures::{Case, Figures, tell};
+use super::{Setup, client, versus};
+use crate::figures::{Case, Figures, contest, tell};
 use crate::sizes::human;
 
 pub(super) const PART: &str = "small";

@@ -16,7 +16,7 @@ const LOOKS: usize = 30;
 const SAME_KIB: u64 = 64;
 
 /// `pid` and all processes below it.
-pub(super) fn family(pid: i32) -> io::Result<Vec<i32>> {
+pub(crate) fn family(pid: i32) -> io::Result<Vec<i32>> {
     let mut parents = Vec::new();
     for entry in read_dir("/proc")? {
         let Ok(child) = entry?.file_name().to_string_lossy().parse::<i32>() else { continue };
@@ -39,7 +39,7 @@ fn parent(stat: &str) -> Option<i32> {
 }
 
 /// The processor time of these processes: all threads, those that have ended too.
-pub(super) fn cpu(family: &[i32]) -> io::Result<Duration> {
+pub(crate) fn cpu(family: &[i32]) -> io::Result<Duration> {
     family.iter().map(|pid| cpu_of(*pid)).sum()
 }
 
@@ -60,7 +60,7 @@ fn cpu_of(pid: i32) -> io::Result<Duration> {
 }
 
 /// Resident memory of these processes, as it is in the page tables.
-pub(super) fn rss_kib(family: &[i32]) -> io::Result<u64> {
+pub(crate) fn rss_kib(family: &[i32]) -> io::Result<u64> {
     let mut sum = 0;
     for pid in family {
         let text = read_to_string(format!("/proc/{pid}/smaps_rollup"))?;
@@ -73,7 +73,7 @@ pub(super) fn rss_kib(family: &[i32]) -> io::Result<u64> {
 }
 
 /// Resident memory once it has come to rest, which must be before `deadline`.
-pub(super) fn settled_kib(family: &[i32], deadline: Instant) -> io::Result<u64> {
+pub(crate) fn settled_kib(family: &[i32], deadline: Instant) -> io::Result<u64> {
     let mut seen = Vec::new();
     loop {
         seen.push(rss_kib(family)?);
@@ -95,26 +95,43 @@ fn at_rest(seen: &[u64]) -> bool {
 }
 
 /// Sockets among the descriptors of these processes.
-pub(super) fn sockets(family: &[i32]) -> io::Result<usize> {
-    let mut sockets = 0;
+pub(crate) fn sockets(family: &[i32]) -> io::Result<usize> {
+    Ok(descriptors(family)?.sockets)
+}
+
+/// Descriptors by kind.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Descriptors {
+    pub(crate) all: usize,
+    pub(crate) sockets: usize,
+    /// Both ends of each count.
+    pub(crate) pipes: usize,
+}
+
+/// The descriptors of these processes.
+pub(crate) fn descriptors(family: &[i32]) -> io::Result<Descriptors> {
+    let mut found = Descriptors { all: 0, sockets: 0, pipes: 0 };
     for pid in family {
         for entry in read_dir(format!("/proc/{pid}/fd"))? {
             // It may have been closed since.
             let Ok(target) = read_link(entry?.path()) else { continue };
-            sockets += usize::from(target.to_string_lossy().starts_with("socket:"));
+            let target = target.to_string_lossy();
+            found.all += 1;
+            found.sockets += usize::from(target.starts_with("socket:"));
+            found.pipes += usize::from(target.starts_with("pipe:"));
         }
     }
-    Ok(sockets)
+    Ok(found)
 }
 
 /// Lets this process, and those that it starts, open as many descriptors as may be.
-pub(super) fn allow_descriptors() -> io::Result<()> {
+pub(crate) fn allow_descriptors() -> io::Result<()> {
     let Rlimit { maximum, .. } = getrlimit(Resource::Nofile);
     Ok(setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum })?)
 }
 
 /// How many descriptors a process may have.
-pub(super) fn descriptors_allowed() -> String {
+pub(crate) fn descriptors_allowed() -> String {
     getrlimit(Resource::Nofile).current.map_or_else(|| "unlimited".to_owned(), |n| n.to_string())
 }
 
@@ -130,17 +147,36 @@ mod tests {
     }
 
     #[test]
-    fn a_child_belongs_to_the_family_and_its_memory_and_descriptors_count() {
+    fn a_child_belongs_to_the_family_and_its_memory_counts() {
         let (_ours, theirs) = std::os::unix::net::UnixStream::pair().unwrap();
         let theirs = Stdio::from(std::os::fd::OwnedFd::from(theirs));
         let mut child = Command::new("cat").stdin(theirs).spawn().unwrap();
         let (own, pid) = (std::process::id().cast_signed(), child.id().cast_signed());
         assert!(family(own).unwrap().contains(&pid));
-        assert_eq!(sockets(&[pid]).unwrap(), 1);
         assert!(rss_kib(&[own, pid]).unwrap() > rss_kib(&[own]).unwrap());
         child.kill().unwrap();
         child.wait().unwrap();
         assert!(!family(own).unwrap().contains(&pid));
+    }
+
+    #[test]
+    fn descriptors_count_by_their_kind() {
+        let (_ours, theirs) = std::os::unix::net::UnixStream::pair().unwrap();
+        let theirs = Stdio::from(std::os::fd::OwnedFd::from(theirs));
+        let mut one = Command::new("cat");
+        one.stdin(theirs).stdout(Stdio::piped()).stderr(Stdio::null());
+        let mut other = Command::new("sleep");
+        other.arg("1h").stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+        let mut children = [one.spawn().unwrap(), other.spawn().unwrap()];
+        let of = |n: usize| descriptors(&[children[n].id().cast_signed()]).unwrap();
+        // Both inherit what whoever runs the tests has left open.
+        let (one, other) = (of(0), of(1));
+        assert_eq!((one.sockets, one.pipes), (other.sockets + 1, other.pipes + 1));
+        assert!(one.all >= 3 && sockets(&[children[0].id().cast_signed()]).unwrap() == one.sockets);
+        for child in &mut children {
+            child.kill().unwrap();
+            child.wait().unwrap();
+        }
     }
 
     #[test]
