@@ -32,7 +32,8 @@
 //! [`copy_bidirectional`] and [`Bidirectional`] are for proxies: both directions at once, with
 //! half-closes, resets, timeouts, rates, live [`Counters`] and a [`Mirror`] of what goes by.
 //!
-//! [`Fanout`] moves one source to several sinks: a recording and its viewers.
+//! [`Fanout`] moves one source to several sinks at once, [`Recording`] by way of a file that each of
+//! them follows at its own pace.
 //!
 //! The bytes are moved by the same lines as in blocking transfers. This crate only decides when:
 //! a poll does a bounded amount of work and then lets other tasks have their turn, and a flow that
@@ -51,6 +52,7 @@ mod mirror;
 mod plain;
 mod rate;
 mod ready;
+mod recording;
 mod timer;
 mod transfer;
 
@@ -65,4 +67,13 @@ pub use fdflow::{Report, TransferError};
 pub use mirror::{Mirror, Mirrored};
 pub use plain::Plain;
 pub use rate::SharedRate;
+pub use recording::{
+    Following, Look, Reader, ReaderEnd, Recording, RecordingEvent, RecordingOptions,
+    RecordingWriter, Start,
+};
 pub use transfer::{Parts, Transfer, copy};
+
+/// Whatever a panic in another thread has left of it.
+fn locked<T>(mutex: &std::sync::Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+}

@@ -2,10 +2,14 @@
 
 use std::fmt;
 use std::future::poll_fn;
+use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
-use fdflow::{Ledger, Policy, Progress, Report, Route, Routes, Sparse, Stability, TransferError};
+use fdflow::{
+    Ledger, Operation, Policy, Progress, Report, Route, Routes, Side, Sparse, Stability,
+    TransferError,
+};
 use tokio::time::Instant;
 
 use crate::core_ends::{Giving, Taking};
@@ -209,6 +213,17 @@ impl<S: AsyncSource, D: AsyncSink> Transfer<S, D> {
     #[must_use]
     pub fn counters(&self) -> Counters {
         self.flow.counters()
+    }
+
+    /// Counts in these counters, which were made before.
+    pub(crate) fn count_in(mut self, counters: Counters) -> Self {
+        self.flow.count_in(counters);
+        self
+    }
+
+    /// What is wrong with an end, as an error of this transfer.
+    pub(crate) fn failed(&self, what: Operation, side: Side, cause: io::Error) -> TransferError {
+        self.flow.failed(what, side, cause)
     }
 
     /// What has been done so far.

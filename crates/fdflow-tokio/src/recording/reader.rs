@@ -1,0 +1,248 @@
+//! Someone who follows a recording.
+
+use std::fs::File;
+use std::future::{Future, poll_fn};
+use std::io;
+use std::pin::pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::task::Poll;
+
+use fdflow::{Operation, Routes, Side, TransferError};
+
+use super::segment::Piece;
+use super::shared::Shared;
+use super::timeline::Found;
+use crate::counters::Counters;
+use crate::end::AsyncSink;
+use crate::transfer::Transfer;
+
+/// Follows a recording into a sink: [`Recording::reader`](super::Recording::reader).
+///
+/// What is in the recording's files goes by sendfile where it can, at this reader's own place; a
+/// reader that has come to the end waits for more.
+///
+/// * **Cancel safety.** [`run`](Self::run) may be dropped at any await; another goes on.
+/// * **Gaps.** What is kept no longer, or never was, is skipped and counted, or ends it:
+///   [`skips`](Self::skips).
+/// * **Costs** no descriptor besides the sink's. Where the routes forbid sendfile and splice, a buffer.
+#[derive(Debug)]
+pub struct Reader<D> {
+    shared: Arc<Shared>,
+    place: Arc<Place>,
+    sink: Arc<D>,
+    current: Option<Current<D>>,
+    skips: bool,
+    routes: Option<Routes>,
+}
+
+/// How far a reader is, for others to see; clones see the same.
+#[derive(Debug, Clone)]
+pub struct Following(Arc<Place>);
+
+/// Where a reader is.
+#[derive(Debug)]
+pub(super) struct Place {
+    start: u64,
+    missed: AtomicU64,
+    counters: Counters,
+}
+
+impl Place {
+    pub(super) fn new(start: u64) -> Self {
+        Self { start, missed: AtomicU64::new(0), counters: Counters::new() }
+    }
+
+    pub(super) fn at(&self) -> u64 {
+        self.start + self.missed.load(Ordering::Relaxed) + self.counters.bytes()
+    }
+}
+
+impl Following {
+    /// The byte of the stream that it began with.
+    #[must_use]
+    pub fn start(&self) -> u64 {
+        self.0.start
+    }
+
+    /// The byte of the stream that its sink is given next.
+    #[must_use]
+    pub fn at(&self) -> u64 {
+        self.0.at()
+    }
+
+    /// How many bytes it has skipped.
+    #[must_use]
+    pub fn missed(&self) -> u64 {
+        self.0.missed.load(Ordering::Relaxed)
+    }
+
+    /// The bytes that its sink was given, by route.
+    #[must_use]
+    pub fn counters(&self) -> &Counters {
+        &self.0.counters
+    }
+}
+
+/// How following came to its end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum ReaderEnd {
+    /// The recording is over, and the sink has everything.
+    Complete,
+    /// Its next bytes are kept no longer, and it does not skip.
+    Lost,
+}
+
+/// The file that it sends of.
+#[derive(Debug)]
+struct Current<D> {
+    piece: Arc<Piece>,
+    transfer: Transfer<Arc<File>, Arc<D>>,
+    /// Where in the file it began.
+    offset: u64,
+    /// How many bytes it was told to send in all.
+    limit: u64,
+}
+
+impl<D: AsyncSink> Current<D> {
+    fn given(&self) -> u64 {
+        self.transfer.ledger().given()
+    }
+}
+
+impl<D: AsyncSink> Reader<D> {
+    pub(super) fn new(shared: Arc<Shared>, place: Arc<Place>, sink: D) -> Self {
+        let sink = Arc::new(sink);
+        Self { shared, place, sink, current: None, skips: false, routes: None }
+    }
+
+    /// Whether it goes on behind bytes that are not there; if not, which is the default, it ends
+    /// with [`ReaderEnd::Lost`].
+    #[must_use]
+    pub fn skips(mut self, skips: bool) -> Self {
+        self.skips = skips;
+        self
+    }
+
+    /// Only these routes, whatever `FDFLOW_DENY` says.
+    #[must_use]
+    pub fn routes(mut self, routes: Routes) -> Self {
+        self.routes = Some(routes);
+        self
+    }
+
+    /// How far it is, for others to see while it runs.
+    #[must_use]
+    pub fn following(&self) -> Following {
+        Following(Arc::clone(&self.place))
+    }
+
+    /// The sink.
+    #[must_use]
+    pub fn sink(&self) -> &D {
+        &self.sink
+    }
+
+    /// Gives the sink what there is, and what comes, until the recording is over.
+    ///
+    /// # Cancel safety
+    ///
+    /// The future may be dropped at any time: another run goes on where it stopped.
+    ///
+    /// # Errors
+    ///
+    /// The sink fails, or a file of the recording can be read no longer.
+    pub async fn run(&mut self) -> Result<ReaderEnd, TransferError> {
+        let shared = Arc::clone(&self.shared);
+        loop {
+            let mut grown = pin!(shared.grown.notified());
+            grown.as_mut().enable();
+            match shared.find(self.place.at()) {
+                (Found::Bytes { file, offset, length }, _) => {
+                    self.send(&shared, file, offset, length).await?;
+                }
+                (Found::Missing { until }, _) if self.skips => {
+                    let missed = until.saturating_sub(self.place.at());
+                    self.place.missed.fetch_add(missed, Ordering::Relaxed);
+                }
+                (Found::Missing { .. }, _) => return Ok(ReaderEnd::Lost),
+                (Found::End, true) => return Ok(ReaderEnd::Complete),
+                (Found::End, false) => grown.await,
+            }
+        }
+    }
+
+    /// Sends these bytes, or until they are withdrawn.
+    async fn send(
+        &mut self,
+        shared: &Shared,
+        piece: Arc<Piece>,
+        offset: u64,
+        length: u64,
+    ) -> Result<(), TransferError> {
+        let mut withdrawn = pin!(shared.withdrawn.notified());
+        withdrawn.as_mut().enable();
+        let current = self.aim(&piece, offset, length);
+        let (before, limit) = (current.given(), current.limit);
+        let ended = {
+            let mut run = pin!(current.transfer.run());
+            let either = poll_fn(|cx| {
+                if let Poll::Ready(ended) = run.as_mut().poll(cx) {
+                    return Poll::Ready(Some(ended));
+                }
+                while !piece.is_withdrawn() {
+                    if withdrawn.as_mut().poll(cx).is_pending() {
+                        return Poll::Pending;
+                    }
+                    withdrawn.set(shared.withdrawn.notified());
+                }
+                Poll::Ready(None)
+            });
+            either.await
+        };
+        let Some(ended) = ended else {
+            // What was taken of it and not given is not kept any more either.
+            self.current = None;
+            return Ok(());
+        };
+        ended?;
+        match &self.current {
+            Some(current) if current.given() == before && before < limit => Err(current.cut()),
+            _ => Ok(()),
+        }
+    }
+
+    /// A transfer that goes on there.
+    fn aim(&mut self, piece: &Arc<Piece>, offset: u64, length: u64) -> &mut Current<D> {
+        let goes_on = |current: &Current<D>| {
+            Arc::ptr_eq(&current.piece, piece) && current.offset + current.given() == offset
+        };
+        let mut current = match self.current.take().filter(goes_on) {
+            Some(current) => current,
+            None => self.begin(piece, offset),
+        };
+        current.limit = current.given() + length;
+        current.transfer.set_limit(current.limit);
+        self.current.insert(current)
+    }
+
+    fn begin(&self, piece: &Arc<Piece>, offset: u64) -> Current<D> {
+        let transfer = Transfer::new(Arc::clone(&piece.file), Arc::clone(&self.sink));
+        let transfer = transfer.source_offset(offset).count_in(self.place.counters.clone());
+        let transfer = match self.routes {
+            Some(routes) => transfer.routes(routes),
+            None => transfer,
+        };
+        Current { piece: Arc::clone(piece), transfer, offset, limit: 0 }
+    }
+}
+
+impl<D: AsyncSink> Current<D> {
+    /// Somebody cut the file.
+    fn cut(&self) -> TransferError {
+        let message = "a file of the recording has fewer bytes than were written to it";
+        let cause = io::Error::new(io::ErrorKind::UnexpectedEof, message);
+        self.transfer.failed(Operation::Read, Side::Source, cause)
+    }
+}
