@@ -1,8 +1,11 @@
 //! What the commands that stay up share: listeners, limits, signals, configuration files.
 
+pub(crate) mod accepting;
 pub(crate) mod address;
 pub(crate) mod admin;
+pub(crate) mod conn;
 pub(crate) mod exhausted;
+pub(crate) mod gate;
 pub(crate) mod limits;
 pub(crate) mod lines;
 pub(crate) mod listen;

@@ -4,7 +4,6 @@ mod accept;
 mod admin;
 mod check;
 mod config;
-mod conn;
 mod connect;
 mod door;
 mod ending;
