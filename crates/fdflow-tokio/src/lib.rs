@@ -32,7 +32,8 @@
 //! [`copy_bidirectional`] and [`Bidirectional`] are for proxies: both directions at once, with
 //! half-closes, resets, timeouts, rates, live [`Counters`] and a [`Mirror`] of what goes by.
 //!
-//! [`Fanout`] moves one source to several sinks: a recording and its viewers.
+//! [`Fanout`] moves one source to several sinks: a recording and its viewers, who may come and go
+//! ([`Joiner`]).
 //!
 //! The bytes are moved by the same lines as in blocking transfers. This crate only decides when:
 //! a poll does a bounded amount of work and then lets other tasks have their turn, and a flow that
@@ -60,7 +61,7 @@ pub use bidirectional::{
 pub use child::{child_stderr, child_stdin, child_stdout};
 pub use counters::Counters;
 pub use end::{AsyncSink, AsyncSource};
-pub use fanout::Fanout;
+pub use fanout::{Alone, Fanout, Joined, Joiner};
 pub use fdflow::{Report, TransferError};
 pub use mirror::{Mirror, Mirrored};
 pub use plain::Plain;
