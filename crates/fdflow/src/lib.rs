@@ -56,11 +56,11 @@ mod wrap;
 pub use cancel::Cancel;
 pub use copy::copy;
 pub use error::{Cancelled, TransferError};
+#[doc(hidden)]
+pub use fanout::{Account, Hub, HubStep, Joins, Linger};
 pub use fanout::{
     Fanout, FanoutError, FanoutParts, FanoutReport, Gap, Lag, SinkEnd, SinkParts, SinkReport,
 };
-#[doc(hidden)]
-pub use fanout::{Hub, HubStep};
 pub use ledger::{Imbalance, Ledger};
 pub use operation::{Operation, Side};
 pub use pipe::{Pipe, ReadEnd, WriteEnd};

@@ -33,6 +33,11 @@ pub(super) struct Hub<'a, K> {
     kernel: K,
     reader: ReadEnd,
     pub(super) lanes: Vec<Lane<'a>>,
+    /// What comes while no lane is attached is dropped, and nothing ends for that.
+    pub(super) drops: bool,
+    dropped: u64,
+    /// Whether the source has ended.
+    last: bool,
     /// The bytes at the head, once they are copied; before, they are in the pipe.
     block: Buffer,
     refused: Option<Refusal>,
@@ -71,6 +76,9 @@ impl<'a, K: Kernel> Hub<'a, K> {
             kernel,
             reader,
             lanes,
+            drops: false,
+            dropped: 0,
+            last: false,
             block,
             refused: denied,
             nowhere,
@@ -101,7 +109,7 @@ impl<'a, K: Kernel> Hub<'a, K> {
     /// Offers what is there to all lanes, and moves the head as far as they have got it. Never
     /// waits.
     pub(super) fn turn(&mut self) -> io::Result<Turn> {
-        if self.is_alone() {
+        if self.is_alone() && !self.drops {
             return Ok(Turn::Ended);
         }
         let there = match self.there()? {
@@ -113,7 +121,7 @@ impl<'a, K: Kernel> Hub<'a, K> {
             self.offer(index, there)?;
         }
         // Nobody to have what would be moved now: it is handed out.
-        if self.is_alone() {
+        if self.is_alone() && !self.drops {
             return Ok(Turn::Ended);
         }
         let n = self.movable(there);
@@ -134,7 +142,7 @@ impl<'a, K: Kernel> Hub<'a, K> {
     }
 
     /// Whether no lane is attached any more.
-    fn is_alone(&self) -> bool {
+    pub(super) fn is_alone(&self) -> bool {
         self.lanes.iter().all(|lane| lane.feed.is_none())
     }
 
@@ -248,6 +256,9 @@ impl<'a, K: Kernel> Hub<'a, K> {
             self.block.consume(usize::try_from(n).unwrap_or(usize::MAX));
         } else {
             self.discard(n)?;
+        }
+        if self.is_alone() {
+            self.dropped += n;
         }
         self.lanes.iter_mut().for_each(|lane| lane.head_moves(self.at, n));
         self.at += n;
@@ -375,14 +386,39 @@ impl<'a, K: Kernel> Hub<'a, K> {
         Ok(pausing)
     }
 
+    /// A lane more. What was before the head is nothing to it.
+    pub(super) fn join(&mut self, mut lane: Lane<'a>) {
+        if self.last {
+            lane.last_bytes();
+        }
+        self.lanes.push(lane);
+    }
+
+    /// The source has ended; what is in the pipe is still relayed.
+    pub(super) fn last_bytes(&mut self) {
+        self.last = true;
+        self.lanes.iter_mut().for_each(Lane::last_bytes);
+    }
+
+    /// Whether nothing is there to be relayed.
+    pub(super) fn is_empty(&self) -> io::Result<bool> {
+        Ok(self.block.bytes().is_empty() && self.kernel.held(self.reader.as_fd())? == 0)
+    }
+
     /// Where the head is: so many bytes went to all attached lanes, or into their gaps.
     pub(super) fn at(&self) -> u64 {
         self.at
     }
 
+    /// How many bytes went to nobody.
+    pub(super) fn dropped(&self) -> u64 {
+        self.dropped
+    }
+
     pub(super) fn report(&self, taken: u64) -> FanoutReport {
         let sinks = self.lanes.iter().map(Lane::report).collect();
-        FanoutReport { taken, relayed: self.at, refused: self.refused, sinks }
+        let (relayed, dropped, refused) = (self.at, self.dropped, self.refused);
+        FanoutReport { taken, relayed, dropped, refused, sinks }
     }
 }
 

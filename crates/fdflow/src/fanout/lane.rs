@@ -3,12 +3,13 @@
 use std::io;
 use std::os::fd::AsFd;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::Sender;
 use std::thread::{Builder, Scope};
 use std::time::{Duration, Instant};
 
 use super::Lag;
+use super::account::Account;
 use super::report::{Gap, SinkEnd, SinkReport};
 use crate::cancel::{Bell, Cancel};
 use crate::error::TransferError;
@@ -37,10 +38,21 @@ pub(super) struct Over<'a> {
     outlet: Option<Outlet<'a>>,
 }
 
+/// How long a sink may take nothing after the source's end.
+#[derive(Debug, Clone, Copy)]
+pub struct Linger {
+    /// One that nobody waits for.
+    pub others: Duration,
+    /// One that everybody waits for; `None`: for ever.
+    pub block: Option<Duration>,
+}
+
 #[derive(Debug)]
 pub(super) struct Lane<'a> {
     pub(super) lag: Lag,
-    linger: Duration,
+    linger: Linger,
+    /// Whether the source has ended.
+    last: bool,
     /// The write end of its pipe; `None` once nothing more is to go there.
     pub(super) feed: Option<WriteEnd>,
     /// So many of the bytes at the head has it got already.
@@ -51,13 +63,13 @@ pub(super) struct Lane<'a> {
     since: Option<Instant>,
     /// What time it is: not everyone's clock is the system's.
     clock: fn() -> Instant,
-    /// Bytes that went into its pipe.
-    accepted: u64,
-    /// Bytes that its sink has taken, and how many of them were seen at `since`.
-    taken: Arc<AtomicU64>,
+    /// What it was given, has taken and has missed.
+    account: Account,
+    /// What its sink had taken at `since`.
     seen: u64,
     gaps: Vec<Gap>,
-    missed: u64,
+    /// Where the latest gap ends.
+    missed_to: u64,
     cancel: Option<Cancel>,
     /// Whether its thread is to give up rather than to stop.
     detached: Arc<AtomicBool>,
@@ -76,10 +88,10 @@ impl<'a> Lane<'a> {
         linger: Duration,
     ) -> io::Result<Self> {
         let (reader, feed) = pipe_for(lag)?;
-        let mut lane = Self::with(lag, linger, feed);
-        let count = Arc::clone(&lane.taken);
-        let mut outlet = Transfer::new(reader, sink)
-            .observe(move |progress| count.store(progress.bytes, Ordering::Relaxed));
+        let mut lane = Self::with(lag, Linger { others: linger, block: None }, feed);
+        let account = lane.account.clone();
+        let mut outlet =
+            Transfer::new(reader, sink).observe(move |progress| account.took_up_to(progress.bytes));
         if lag != Lag::Block {
             lane.cancel = Some(outlet.cancel_handle()?);
         }
@@ -88,20 +100,20 @@ impl<'a> Lane<'a> {
     }
 
     /// A lane whose pipe somebody else empties.
-    pub(super) fn with(lag: Lag, linger: Duration, feed: WriteEnd) -> Self {
+    pub(super) fn with(lag: Lag, linger: Linger, feed: WriteEnd) -> Self {
         Self {
             lag,
             linger,
+            last: false,
             feed: Some(feed),
             ahead: 0,
             refuses: false,
             since: None,
             clock: Instant::now,
-            accepted: 0,
-            taken: Arc::default(),
+            account: Account::default(),
             seen: 0,
             gaps: Vec::new(),
-            missed: 0,
+            missed_to: 0,
             cancel: None,
             detached: Arc::default(),
             end: None,
@@ -113,10 +125,13 @@ impl<'a> Lane<'a> {
 
     /// Its pipe is emptied by a driver, which tells the observer what the sink was given, and
     /// then [that it is over](Self::left).
-    pub(super) fn driven(&mut self, clock: fn() -> Instant) -> impl FnMut(Progress) + Send + use<> {
-        (self.clock, self.runs) = (clock, true);
-        let count = Arc::clone(&self.taken);
-        move |progress| count.store(progress.bytes, Ordering::Relaxed)
+    pub(super) fn driven(
+        &mut self,
+        account: Account,
+        clock: fn() -> Instant,
+    ) -> impl FnMut(Progress) + Send + use<> {
+        (self.clock, self.runs, self.account) = (clock, true, account.clone());
+        move |progress| account.took_up_to(progress.bytes)
     }
 
     /// The driver is done with its sink.
@@ -191,9 +206,10 @@ impl<'a> Lane<'a> {
 
     /// How many bytes may be put into its pipe now.
     pub(super) fn may_take(&self) -> u64 {
-        let behind = self.accepted.saturating_sub(self.taken.load(Ordering::Relaxed));
         match self.lag {
-            Lag::DetachBeyond(most) | Lag::DropBeyond(most) => (most as u64).saturating_sub(behind),
+            Lag::DetachBeyond(most) | Lag::DropBeyond(most) => {
+                (most as u64).saturating_sub(self.account.behind())
+            }
             Lag::Block | Lag::DetachAfter(_) => u64::MAX,
         }
     }
@@ -206,11 +222,11 @@ impl<'a> Lane<'a> {
     /// Somebody else empties its pipe, and its sink has taken so many bytes.
     #[cfg(test)]
     pub(super) fn saw_taken(&self, bytes: u64) {
-        self.taken.store(bytes, Ordering::Relaxed);
+        self.account.took_up_to(bytes);
     }
 
     pub(super) fn accept(&mut self, n: u64) {
-        self.accepted += n;
+        self.account.accept(n);
         self.ahead += n;
         self.refuses = false;
         self.since = None;
@@ -221,7 +237,9 @@ impl<'a> Lane<'a> {
         self.refuses = true;
         self.since.get_or_insert_with(self.clock);
         match self.lag {
-            Lag::DetachAfter(most) if self.waited() >= most => self.detach(SinkEnd::TooSlow),
+            Lag::Block | Lag::DetachAfter(_) if self.patience() == Some(Duration::ZERO) => {
+                self.detach(SinkEnd::TooSlow);
+            }
             Lag::DetachBeyond(_) => self.detach(SinkEnd::TooFarBehind),
             _ => {}
         }
@@ -230,9 +248,10 @@ impl<'a> Lane<'a> {
     /// How much longer the others wait for it; `None`: for ever.
     pub(super) fn patience(&self) -> Option<Duration> {
         let most = match self.lag {
+            Lag::Block if self.last => self.linger.block?,
             Lag::Block => return None,
             Lag::DetachAfter(most) => most,
-            Lag::DetachBeyond(_) | Lag::DropBeyond(_) => self.linger,
+            Lag::DetachBeyond(_) | Lag::DropBeyond(_) => self.linger.others,
         };
         Some(most.saturating_sub(self.waited()))
     }
@@ -245,13 +264,14 @@ impl<'a> Lane<'a> {
         if missed == 0 || self.feed.is_none() {
             return;
         }
-        self.missed += missed;
-        if let Some(last) = self.gaps.last_mut()
-            && last.at + last.bytes == from
-        {
-            last.bytes += missed;
-        } else if self.gaps.len() < GAPS {
-            self.gaps.push(Gap { at: from, bytes: missed });
+        let opens = self.missed_to != from || self.gaps.is_empty();
+        self.missed_to = from + missed;
+        self.account.miss(missed, opens);
+        let told = self.gaps.len();
+        match self.gaps.last_mut() {
+            Some(last) if last.at + last.bytes == from => last.bytes += missed,
+            _ if told < GAPS => self.gaps.push(Gap { at: from, bytes: missed }),
+            _ => {}
         }
     }
 
@@ -265,16 +285,24 @@ impl<'a> Lane<'a> {
         }
     }
 
-    /// The source has ended: its pipe runs dry now.
+    /// The source has ended: what it holds up from now on are the last bytes.
+    pub(super) fn last_bytes(&mut self) {
+        if !self.last && self.lag == Lag::Block {
+            self.since = self.since.map(|_| (self.clock)());
+        }
+        self.last = true;
+    }
+
+    /// Everything was relayed: its pipe runs dry now.
     pub(super) fn close(&mut self) {
-        self.feed = None;
+        (self.feed, self.last) = (None, true);
         self.since = Some((self.clock)());
-        self.seen = self.taken.load(Ordering::Relaxed);
+        self.seen = self.account.taken();
     }
 
     /// After the source's end: detaches it if it has taken nothing for too long.
     pub(super) fn look_after(&mut self) {
-        let taken = self.taken.load(Ordering::Relaxed);
+        let taken = self.account.taken();
         if taken != self.seen {
             (self.seen, self.since) = (taken, Some((self.clock)()));
         }
@@ -312,7 +340,7 @@ impl<'a> Lane<'a> {
     pub(super) fn report(&self) -> SinkReport {
         let stopped = self.outlet.as_ref().map(|outlet| outlet.report().clone());
         let end = match &self.end {
-            Some(end) => end.again(),
+            Some(end) => end.clone(),
             // One that came to the end of its pipe before it could be stopped is detached all the
             // same if it missed what came after.
             None if self.outlet.is_none() => SinkEnd::Complete,
@@ -320,8 +348,9 @@ impl<'a> Lane<'a> {
         };
         let report = self.report.clone().or(stopped).unwrap_or_default();
         let bytes = report.bytes();
-        let unsent = self.accepted.saturating_sub(bytes);
-        SinkReport { bytes, gaps: self.gaps.clone(), missed: self.missed, unsent, end, report }
+        let unsent = self.account.accepted().saturating_sub(bytes);
+        let missed = self.account.missed();
+        SinkReport { bytes, gaps: self.gaps.clone(), missed, unsent, end, report }
     }
 
     /// The sink and the bytes that are on the way to it, where it was stopped.

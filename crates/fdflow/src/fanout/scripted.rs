@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::Lag;
 use super::hub::{Hub, Turn};
-use super::lane::Lane;
+use super::lane::{Lane, Linger};
 use rustix::io::Errno;
 
 use crate::kind::Kind;
@@ -19,6 +19,7 @@ use crate::sys::scripted::{Answer, check_schedules};
 type Checked<T = ()> = Result<T, String>;
 
 const LONG: Duration = Duration::from_secs(1 << 20);
+const LINGER: Linger = Linger { others: LONG, block: None };
 /// More turns than any schedule takes.
 const TURNS: usize = 20_000;
 
@@ -66,7 +67,7 @@ fn try_fan_out(schedule: &[u8]) -> Checked {
         lanes.push(at);
         // A descriptor that was closed would be somebody else's next.
         readers.push(reader);
-        feeds.push(Lane::with(lag, LONG, feed));
+        feeds.push(Lane::with(lag, LINGER, feed));
     }
     let denied = denied.then(|| Refusal::new(Route::Splice, Reason::Denied));
     let hub = Hub::new(&kernel, reader, feeds, denied);
@@ -154,7 +155,7 @@ fn h01_what_a_lane_has_in_advance_when_tee_is_refused_is_copied_before_anything_
     let lanes = ends.iter().map(|(at, ..)| *at).collect();
     let (_readers, feeds): (Vec<_>, Vec<_>) = ends
         .into_iter()
-        .map(|(_, reader, feed)| (reader, Lane::with(Lag::Block, LONG, feed)))
+        .map(|(_, reader, feed)| (reader, Lane::with(Lag::Block, LINGER, feed)))
         .unzip();
     // Of 9000 bytes the first lane has got 3000, the second none; and they come out of the pipe in
     // small portions.
