@@ -1,0 +1,251 @@
+//! The program's life: start, signals, end.
+
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use fdflow::Routes;
+use fdflow_tokio::{Alone, Recording, RecordingWriter};
+use tokio::sync::oneshot;
+use tokio::time::timeout;
+
+use super::feed::{self, Feed, Stop};
+use super::flags::Flags;
+use super::live::Live;
+use super::log::Log;
+use super::origin::Origin;
+use super::reader::Order;
+use super::stream::{Stream, Terms};
+use super::values::{Keep, LagPolicy, Rotate};
+use super::worker::{self, Shared, Thread};
+use crate::daemon::gate::Gate;
+use crate::daemon::limits;
+use crate::daemon::listen::{self, Acceptor, Listening};
+use crate::daemon::reserve::Reserve;
+use crate::daemon::signals::{Asked, Signals};
+use crate::{DONE, FAILED};
+
+/// Readers that are told to end do so within this.
+const LAST: Duration = Duration::from_secs(1);
+/// How far a reader may be behind without a recording.
+const MAX_LAG: u64 = 1 << 20;
+
+/// Relays until the stream or a signal ends it.
+pub(super) fn run(flags: &Flags) -> Result<u8, String> {
+    limits::no_huge_pages();
+    flags.check()?;
+    let origin = Origin::open(&flags.from)?;
+    let recorded = flags.record.as_deref().map(|path| record(path, flags)).transpose()?;
+    let threads = if recorded.is_some() { limits::threads(flags.threads) } else { 1 };
+    let mut listening = listen::inherited(threads)?;
+    listening.extend(listen::all(&flags.listen, threads)?);
+    let shared = Arc::new(shared(flags)?);
+    shared.reserve.fill();
+    let text = greeting(&origin, &listening);
+    let feed = Feed {
+        origin,
+        reconnect: flags.reconnect.map(|span| span.0),
+        idle: flags.idle_timeout.map(|span| span.0),
+        routes: shared.terms.routes,
+        stop: Stop::new(),
+    };
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| format!("cannot start: {error}"))?;
+    let code = runtime.block_on(async {
+        // Before the addresses are printed: who reads them may send a signal at once.
+        let mut signals = Signals::new()?;
+        let started = start(feed, recorded, &mut listening, threads, &shared)?;
+        // Where nobody reads it, it is not needed.
+        let mut out = io::stdout().lock();
+        let _printed = out.write_all(text.as_bytes()).and_then(|()| out.flush()).is_ok();
+        drop(out);
+        Ok::<u8, String>(until_over(started, &mut signals, &shared).await)
+    })?;
+    runtime.shutdown_background();
+    drop(listening);
+    if let Some(log) = &shared.log {
+        log.end();
+    }
+    Ok(code)
+}
+
+/// Opens the recording.
+fn record(path: &Path, flags: &Flags) -> Result<(Recording, RecordingWriter), String> {
+    let mut options = Recording::options().waits(flags.lag == Some(LagPolicy::Block));
+    match flags.rotate {
+        Some(Rotate::Size(bytes)) => options = options.rotate_size(bytes),
+        Some(Rotate::Age(age)) => options = options.rotate_age(age),
+        None => {}
+    }
+    match flags.keep {
+        Some(Keep::Files(files)) => options = options.keep_files(files),
+        Some(Keep::Bytes(bytes)) => options = options.keep_bytes(bytes),
+        None => {}
+    }
+    if let Some(size) = flags.max_lag {
+        options = options.memory(size.0);
+    }
+    if let Some(span) = flags.sync {
+        options = options.sync_every(span.0);
+    }
+    let (recording, writer) = options
+        .open(path)
+        .map_err(|error| format!("cannot record to {}: {error}", path.display()))?;
+    Ok((recording, writer.routes(routes(flags)).observe(feed::tell)))
+}
+
+fn routes(flags: &Flags) -> Routes {
+    let denied = flags.deny.iter().map(|routing| routing.0);
+    let denied = denied.fold(fdflow::denied_by_environment(), Routes::union);
+    Routes::all().difference(denied)
+}
+
+fn shared(flags: &Flags) -> Result<Shared, String> {
+    let path = flags.log.clone().unwrap_or_else(|| PathBuf::from("-"));
+    let log = if path.as_os_str() == "none" {
+        None
+    } else {
+        Some(Log::open(&path, flags.log_format.unwrap_or_default())?)
+    };
+    let terms = Terms {
+        start: flags.start.unwrap_or_default(),
+        lag: flags.lag.unwrap_or_default(),
+        max_lag: flags.max_lag.map_or(MAX_LAG, |size| size.0),
+        linger: flags.linger.map_or(Duration::from_secs(30), |span| span.0),
+        routes: routes(flags),
+    };
+    // A reader has a socket, and without a recording a pipe.
+    let each = if flags.record.is_some() { 1 } else { 3 };
+    let files = limits::open_files();
+    let default = ((files - files / 4) / each).max(1);
+    let most = flags.max_readers.and_then(|most| usize::try_from(most).ok());
+    Ok(Shared {
+        stream: OnceLock::new(),
+        terms,
+        live: Live::default(),
+        gate: Arc::new(Gate::default()),
+        max_readers: most.unwrap_or(default),
+        reserve: Reserve::default(),
+        over: Stop::new(),
+        log,
+    })
+}
+
+fn greeting(origin: &Origin, listening: &[Listening]) -> String {
+    let mut text = format!("relaying {}\n", origin.text());
+    for one in listening {
+        text.push_str(&format!("readers at {}\n", one.address_text()));
+    }
+    text
+}
+
+/// What runs.
+struct Started {
+    threads: Vec<Thread>,
+    stop: Stop,
+    outcome: oneshot::Receiver<Result<(), String>>,
+}
+
+fn start(
+    feed: Feed,
+    recorded: Option<(Recording, RecordingWriter)>,
+    listening: &mut [Listening],
+    count: usize,
+    shared: &Arc<Shared>,
+) -> Result<Started, String> {
+    let mut acceptors = || listening.iter_mut().filter_map(Listening::take).collect::<Vec<_>>();
+    let failed = |error| format!("cannot start a thread: {error}; try fewer --threads");
+    let stop = feed.stop.clone();
+    let (told, outcome) = oneshot::channel();
+    let mut threads = Vec::new();
+    if let Some((recording, writer)) = recorded {
+        let _first = shared.stream.set(Stream::Recorded(recording)).is_ok();
+        for number in 0..count {
+            let (acceptors, shared) = (acceptors(), Arc::clone(shared));
+            let serve = async move {
+                worker::accept_all(acceptors, &shared);
+                std::future::pending().await
+            };
+            threads.push(Thread::start(&format!("relay-{number}"), || serve).map_err(failed)?);
+        }
+        let shared = Arc::clone(shared);
+        let record = async move {
+            let recorded = feed.record(writer).await;
+            shared.over.stop();
+            let _told = told.send(recorded).is_ok();
+        };
+        threads.push(Thread::start("record", || record).map_err(failed)?);
+    } else {
+        let fan_out = fan_out(feed, acceptors(), Arc::clone(shared));
+        let fan_out = async move {
+            let _told = told.send(fan_out.await).is_ok();
+            std::future::pending().await
+        };
+        threads.push(Thread::start("relay", || fan_out).map_err(failed)?);
+    }
+    Ok(Started { threads, stop, outcome })
+}
+
+async fn fan_out(feed: Feed, acceptors: Vec<Acceptor>, shared: Arc<Shared>) -> Result<(), String> {
+    let alone = match shared.terms.lag {
+        LagPolicy::Block => Alone::Wait,
+        _ => Alone::Drop,
+    };
+    let linger = shared.terms.linger;
+    let begin = |joiner| {
+        let _first = shared.stream.set(Stream::Fanned(joiner)).is_ok();
+        worker::accept_all(acceptors, &shared);
+    };
+    let fanned = feed.fan_out(begin, alone, linger).await;
+    shared.over.stop();
+    fanned
+}
+
+/// Until the stream has ended and every reader with it, or a second signal.
+async fn until_over(started: Started, signals: &mut Signals, shared: &Shared) -> u8 {
+    let Started { threads, stop, mut outcome } = started;
+    let mut cut = false;
+    let outcome = loop {
+        tokio::select! {
+            outcome = &mut outcome => break outcome.unwrap_or(Ok(())),
+            asked = signals.next() => match asked {
+                Asked::Reload => {
+                    if let Some(log) = &shared.log {
+                        log.reopen();
+                    }
+                }
+                Asked::End if stop.is_stopped() => {
+                    cut = true;
+                    shared.live.command_all(Order::End);
+                }
+                Asked::End => stop.stop(),
+            },
+        }
+    };
+    if !cut {
+        tokio::select! {
+            () = shared.gate.empty() => {}
+            () = signals.end() => {}
+        }
+    }
+    let open = shared.gate.inside();
+    if open > 0 {
+        eprintln!("fdflow: relay: readers cut: {open}");
+        shared.live.command_all(Order::End);
+        let _ended = timeout(LAST, shared.gate.empty()).await.is_ok();
+    }
+    for thread in threads {
+        thread.end();
+    }
+    match outcome {
+        Ok(()) if open == 0 => DONE,
+        Ok(()) => FAILED,
+        Err(message) => {
+            eprintln!("fdflow: relay: {message}");
+            FAILED
+        }
+    }
+}
