@@ -130,6 +130,7 @@ impl<'a, S: AsyncSource> Running<'a, S> {
         self.lanes.dismiss();
         if ends && !self.ending {
             self.ending = true;
+            self.lanes.hub.last_bytes();
             if let Some(feed) = &mut self.feed {
                 // What it has taken is still given.
                 feed.flow.core.set_limit(feed.flow.core.ledger().taken());
