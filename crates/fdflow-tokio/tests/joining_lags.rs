@@ -4,18 +4,18 @@
 
 mod support;
 
-use std::os::unix::net::UnixDatagram;
+use std::pin::pin;
+use std::sync::Arc;
 use std::time::Duration;
 
-use fdflow::{Lag, SinkEnd, SinkReport};
+use fdflow::{Lag, Route, SinkEnd, SinkReport};
 use fdflow_tokio::{Alone, Fanout, Joined, Joiner};
-use tokio::io::unix::AsyncFd;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::task::JoinHandle;
 
 use support::socket::{Socket, Sort, narrow, pair, reset, tcp};
-use support::{in_paused_time, on_each_runtime, pattern, reading, skipped, until};
-use support::{without_user_space, writing};
+use support::{Wakes, denied, in_paused_time, on_each_runtime, pattern, poll_once, reading};
+use support::{skipped, until, without_user_space, writing};
 
 fn on_runtimes<F: Future<Output = ()>>(name: &str, test: impl Fn() -> F) {
     if without_user_space() {
@@ -52,9 +52,8 @@ fn a_sink_that_fails_is_told_of_and_the_others_get_everything() {
         let (mut good, good_catch) = joins(&joiner, Lag::Block).await;
         let (sink, mut catch) = tcp().await;
         let mut bad = joiner.join(sink, Lag::Block).unwrap();
-        let (datagrams, _other) = UnixDatagram::pair().unwrap();
-        datagrams.set_nonblocking(true).unwrap();
-        let mut unfit = joiner.join(AsyncFd::new(datagrams).unwrap(), Lag::Block).unwrap();
+        let folder = std::fs::File::open("/").unwrap();
+        let mut unfit = joiner.join(folder, Lag::Block).unwrap();
         let running = tokio::spawn(async move { fanout.run().await });
         let feeding = writing(feed, bytes.clone(), 500_000);
         catch.read_exact(&mut [0; 1000]).await.unwrap();
@@ -181,6 +180,37 @@ fn one_that_everybody_waits_for_holds_all_up_until_it_moves_again() {
         assert!(free_catch.await.unwrap() == bytes && slow_catch.await.unwrap() == bytes);
         let at = usize::try_from(late.at().unwrap()).unwrap();
         assert!(late_catch.await.unwrap() == bytes[at..]);
+    });
+}
+
+#[test]
+fn one_that_is_looked_at_in_vain_again_and_again_keeps_its_route() {
+    on_runtimes("keeps its route", || async {
+        if !denied().is_empty() {
+            return skipped("keeps its route", "the environment denies it");
+        }
+        let bytes = pattern(1_000_000, 75);
+        let (mut feed, source) = pair(Sort::Tcp).await;
+        let mut fanout = Fanout::new(source);
+        let joiner = fanout.joiner();
+        let (mut joined, catch) = joins(&joiner, Lag::Block).await;
+        let mut run = pin!(fanout.run());
+        feed.write_all(&bytes[..1000]).await.unwrap();
+        let moving = std::future::poll_fn(|cx| run.as_mut().poll(cx));
+        tokio::select! {
+            ended = moving => panic!("{ended:?}"),
+            () = until(|| joined.counters().bytes() == 1000) => {}
+        }
+        let wakes = Arc::<Wakes>::default();
+        for _ in 0..200 {
+            assert!(poll_once(run.as_mut(), &wakes).is_pending());
+        }
+        let feeding = writing(feed, bytes[1000..].to_vec(), 200_000);
+        run.await.unwrap();
+        feeding.await.unwrap();
+        let told = joined.ended().await;
+        assert!(catch.await.unwrap() == bytes);
+        assert_eq!(told.report.bytes_by(Route::Splice), 1_000_000, "{}", told.report);
     });
 }
 
