@@ -109,7 +109,7 @@ impl Endpoint {
 
     /// The explicit offset of the byte after `moved` others, where one was given.
     pub(crate) fn at(&self, moved: u64) -> Option<u64> {
-        self.offset().map(|offset| offset.saturating_add(moved))
+        self.offset().map(|offset| offset.wrapping_add(moved))
     }
 
     /// Where in a regular file the byte after `moved` others lies.

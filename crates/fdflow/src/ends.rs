@@ -123,6 +123,9 @@ macro_rules! leads_to {
             fn limit(&self) -> Option<u64> {
                 (**self).limit()
             }
+            fn offset(&self) -> Option<u64> {
+                (**self).offset()
+            }
             fn advanced(&mut self, n: u64) {
                 (**self).advanced(n);
             }
@@ -168,6 +171,9 @@ impl<S: Source> Source for Take<S> {
         let own = Take::limit(self);
         Some(self.get_ref().limit().map_or(own, |inner| inner.min(own)))
     }
+    fn offset(&self) -> Option<u64> {
+        self.get_ref().offset()
+    }
     fn advanced(&mut self, n: u64) {
         self.set_limit(Take::limit(self).saturating_sub(n));
         self.get_mut().advanced(n);
@@ -207,6 +213,9 @@ impl<S: Source + Read> Source for BufReader<S> {
     fn limit(&self) -> Option<u64> {
         let ahead = self.buffer().len() as u64;
         self.get_ref().limit().map(|inner| inner.saturating_add(ahead))
+    }
+    fn offset(&self) -> Option<u64> {
+        self.get_ref().offset()
     }
     fn advanced(&mut self, n: u64) {
         self.get_mut().advanced(n);

@@ -73,6 +73,14 @@ pub trait Source {
         None
     }
 
+    /// Where in the descriptor the next byte (after the buffered ones) lies, if the source keeps a
+    /// position of its own and the descriptor's is to be left alone: several sources may then read
+    /// one file at once. Asked once, when the two ends are looked at; an offset that was given to the
+    /// transfer goes before it.
+    fn offset(&self) -> Option<u64> {
+        None
+    }
+
     /// `n` bytes were taken from the descriptor without passing through [`read_user`](Self::read_user).
     fn advanced(&mut self, n: u64) {
         let _ = n;

@@ -113,6 +113,9 @@ impl<S: Source> Source for Counted<S> {
     fn limit(&self) -> Option<u64> {
         self.inner.limit()
     }
+    fn offset(&self) -> Option<u64> {
+        self.inner.offset()
+    }
     fn advanced(&mut self, n: u64) {
         self.count.add(n);
         self.inner.advanced(n);

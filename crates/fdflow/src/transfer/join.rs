@@ -9,6 +9,7 @@ use crate::kind::{Kind, Traits};
 use crate::operation::{Operation, Side};
 use crate::pace::Pace;
 use crate::plan::{self, Plan, Way, Ways};
+use crate::policy::Stability;
 use crate::source::{Sink, Source};
 use crate::sys::Kernel;
 
@@ -29,6 +30,8 @@ pub(super) struct Joint {
     pub(super) paced: bool,
     /// How large a buffer the transfer has, if it needs one.
     pub(super) buffer: u32,
+    /// Whether the caller gave the source's offset.
+    pub(super) source_placed: bool,
 }
 
 /// What is learnt under way: between two sockets the pace, else where the source has holes.
@@ -60,11 +63,11 @@ impl Ends {
         }
     }
 
-    /// The explicit offset of the source.
-    pub(super) fn source_offset(&self) -> Option<u64> {
+    /// Whether the caller gave the source's offset.
+    pub(super) fn source_is_placed(&self) -> bool {
         match self {
-            Self::Joined(joint) => joint.from.offset(),
-            Self::Apart { from, .. } => *from,
+            Self::Joined(joint) => joint.source_placed,
+            Self::Apart { from, .. } => from.is_some(),
         }
     }
 }
@@ -113,7 +116,7 @@ impl<S: Source, D: Sink, K: Kernel> Transfer<S, D, K> {
             Some(Sockets { from, to }) => {
                 (Found { traits: from, offset: at }, Found { traits: to, offset: to_at })
             }
-            None => self.look(at, to_at)?,
+            None => self.look(at.or_else(|| self.source.offset()), to_at)?,
         };
         fit::check(&from, &to, &self.terms)?;
         let there = from.traits.length.zip(from.origin()).map(|(end, at)| end.saturating_sub(at));
@@ -129,17 +132,27 @@ impl<S: Source, D: Sink, K: Kernel> Transfer<S, D, K> {
             self.course = Course::Pace(Pace::of(from.kind));
         }
         let buffer = buffer_size(paced, known);
-        self.ends = Ends::Joined(Joint { from, to, ways, paced, buffer });
+        let source_placed = at.is_some();
+        self.ends = Ends::Joined(Joint { from, to, ways, paced, buffer, source_placed });
         self.gate();
         Ok(())
     }
 
     fn look(&self, at: Option<u64>, to_at: Option<u64>) -> Result<(Found, Found), Fault> {
-        let from = Found::probe(&self.kernel, self.source.descriptor(), at)
+        let mut from = Found::probe(&self.kernel, self.source.descriptor(), at)
             .map_err(|errno| Fault::new(Operation::Probe, Side::Source, errno))?;
+        from.traits.sealed = from.traits.kind == Kind::File && self.source_is_sealed();
         let to = Found::probe(&self.kernel, self.sink.descriptor(), to_at)
             .map_err(|errno| Fault::new(Operation::Probe, Side::Sink, errno))?;
         Ok((from, to))
+    }
+
+    /// Whether references to the source's bytes are as good as copies of them. The kernel is asked,
+    /// and not the source's type: it knows, also of a descriptor that came from elsewhere. Nothing
+    /// but a snapshot needs to know.
+    fn source_is_sealed(&self) -> bool {
+        self.terms.stability == Stability::Snapshot
+            && self.source.descriptor().is_some_and(|fd| self.kernel.is_sealed(fd) == Ok(true))
     }
 
     /// Between two runs the caller may have moved the position of a file, or another its end.
