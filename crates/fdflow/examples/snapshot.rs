@@ -75,5 +75,5 @@ pub(crate) fn serve(listener: &TcpListener, served: &Served, most: usize) {
 
 /// Sends all of it.
 pub(crate) fn send(snapshot: &Sealed, client: &TcpStream) -> Result<Report, TransferError> {
-    Transfer::new(snapshot, client).stability(Stability::Snapshot).run()
+    Transfer::new(snapshot.reader(), client).stability(Stability::Snapshot).run()
 }

@@ -120,11 +120,11 @@ macro_rules! leads_to {
             fn read_buffered(&mut self, buffer: &mut [u8]) -> io::Result<Buffered> {
                 (**self).read_buffered(buffer)
             }
-            fn limit(&self) -> Option<u64> {
-                (**self).limit()
-            }
             fn offset(&self) -> Option<u64> {
                 (**self).offset()
+            }
+            fn limit(&self) -> Option<u64> {
+                (**self).limit()
             }
             fn advanced(&mut self, n: u64) {
                 (**self).advanced(n);
@@ -167,12 +167,12 @@ impl<S: Source> Source for Take<S> {
         ahead.more &= Take::limit(self) > 0;
         Ok(ahead)
     }
+    fn offset(&self) -> Option<u64> {
+        self.get_ref().offset()
+    }
     fn limit(&self) -> Option<u64> {
         let own = Take::limit(self);
         Some(self.get_ref().limit().map_or(own, |inner| inner.min(own)))
-    }
-    fn offset(&self) -> Option<u64> {
-        self.get_ref().offset()
     }
     fn advanced(&mut self, n: u64) {
         self.set_limit(Take::limit(self).saturating_sub(n));
@@ -210,12 +210,12 @@ impl<S: Source + Read> Source for BufReader<S> {
         self.consume(n);
         Ok(Buffered { n, more: self.may_buffer() })
     }
+    fn offset(&self) -> Option<u64> {
+        self.get_ref().offset()
+    }
     fn limit(&self) -> Option<u64> {
         let ahead = self.buffer().len() as u64;
         self.get_ref().limit().map(|inner| inner.saturating_add(ahead))
-    }
-    fn offset(&self) -> Option<u64> {
-        self.get_ref().offset()
     }
     fn advanced(&mut self, n: u64) {
         self.get_mut().advanced(n);

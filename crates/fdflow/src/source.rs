@@ -67,17 +67,16 @@ pub trait Source {
         Ok(Buffered::default())
     }
 
-    /// How many more bytes this source will give, buffered ones included, if it has a limit of
-    /// its own.
-    fn limit(&self) -> Option<u64> {
+    /// Where in the descriptor, a file, that next byte lies, if the source keeps its own count
+    /// ([`advanced`](Self::advanced) moves it): the descriptor's position is neither used nor
+    /// moved then. Asked at the start of a run, before the buffered bytes are handed out.
+    fn offset(&self) -> Option<u64> {
         None
     }
 
-    /// Where in the descriptor the next byte (after the buffered ones) lies, if the source keeps a
-    /// position of its own and the descriptor's is to be left alone: several sources may then read
-    /// one file at once. Asked once, when the two ends are looked at; an offset that was given to the
-    /// transfer goes before it.
-    fn offset(&self) -> Option<u64> {
+    /// How many more bytes this source will give, buffered ones included, if it has a limit of
+    /// its own.
+    fn limit(&self) -> Option<u64> {
         None
     }
 

@@ -110,11 +110,11 @@ impl<S: Source> Source for Counted<S> {
         self.count.add(ahead.n as u64);
         Ok(ahead)
     }
-    fn limit(&self) -> Option<u64> {
-        self.inner.limit()
-    }
     fn offset(&self) -> Option<u64> {
         self.inner.offset()
+    }
+    fn limit(&self) -> Option<u64> {
+        self.inner.limit()
     }
     fn advanced(&mut self, n: u64) {
         self.count.add(n);

@@ -62,7 +62,7 @@ fn what_is_filled_in_is_read_back_whichever_way_it_came() {
         for sealed in [
             filled(Sealed::from_source(Plain(&bytes[..]))),
             filled(Sealed::from_source(file_of(&bytes))),
-            filled(Sealed::from_source(Sealed::from_bytes(&bytes).unwrap())),
+            filled(Sealed::from_source(Sealed::from_bytes(&bytes).unwrap().reader())),
         ] {
             assert!(sealed.is_none_or(|sealed| sealed[..] == bytes), "{length}");
         }

@@ -24,10 +24,10 @@ use crate::transfer::Transfer;
 ///   [transfer](Self::from_source), or piece by piece by a [`SealedBuilder`].
 /// * **Read** as a slice, which it dereferences to, without a copy: by any thread, and by any process
 ///   that was [sent](super::send) its descriptor. A clone is the same mapping.
-/// * **Moved** as a [`Source`], from the beginning to the end at each transfer, whatever others do
-///   with the descriptor's position; the same memory may be on its way to many sinks at once.
+/// * **Moved** by any number of [`reader`](Self::reader)s, each a [`Source`] with a position of its own:
+///   the same memory may be on its way to many sinks at once.
 ///   [`Stability::Snapshot`](crate::Stability::Snapshot) leaves it every route: it goes to sockets by
-///   sendfile. [`reader`](Self::reader) is a source with a position.
+///   sendfile.
 /// * **Received**: `Sealed::try_from` a descriptor verifies the seals of what came from elsewhere, and
 ///   gives it back where it is refused, with the reason by name.
 ///
@@ -41,7 +41,7 @@ use crate::transfer::Transfer;
 /// let page = Sealed::from_bytes(b"<h1>the same for everyone</h1>")?;
 /// assert!(page.starts_with(b"<h1>"));
 /// let (reader, writer) = std::io::pipe()?;
-/// let report = Transfer::new(&page, writer).stability(Stability::Snapshot).run()?;
+/// let report = Transfer::new(page.reader(), writer).stability(Stability::Snapshot).run()?;
 /// assert_eq!(report.bytes(), 30);
 /// # assert_eq!(std::io::read_to_string(reader)?.as_bytes(), &page[..]);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
@@ -96,7 +96,7 @@ impl Sealed {
         Ok(builder.seal()?)
     }
 
-    /// A source, and a `Read`, `BufRead` and `Seek`, with a position of its own, at the beginning.
+    /// A [`Source`], and a `Read`, `BufRead` and `Seek`, with a position of its own, at the beginning.
     #[must_use]
     pub fn reader(&self) -> SealedReader {
         SealedReader::new(self.clone())
@@ -179,23 +179,3 @@ impl From<Sealed> for bytes::Bytes {
         Self::from_owner(sealed)
     }
 }
-
-/// All of it, from the beginning, at each transfer.
-macro_rules! whole {
-    ($($source:ty),+) => {
-        $(impl Source for $source {
-            fn descriptor(&self) -> Option<BorrowedFd<'_>> {
-                Some(self.as_fd())
-            }
-            fn offset(&self) -> Option<u64> {
-                Some(0)
-            }
-            fn read_user(&mut self, _: &mut [u8]) -> io::Result<usize> {
-                let message = "a Sealed has no position to read on from: wrap its reader()";
-                Err(io::Error::new(io::ErrorKind::Unsupported, message))
-            }
-        })+
-    };
-}
-
-whole!(Sealed, &Sealed);

@@ -30,8 +30,6 @@ pub(super) struct Joint {
     pub(super) paced: bool,
     /// How large a buffer the transfer has, if it needs one.
     pub(super) buffer: u32,
-    /// Whether the caller gave the source's offset.
-    pub(super) source_placed: bool,
 }
 
 /// What is learnt under way: between two sockets the pace, else where the source has holes.
@@ -63,10 +61,10 @@ impl Ends {
         }
     }
 
-    /// Whether the caller gave the source's offset.
-    pub(super) fn source_is_placed(&self) -> bool {
+    /// Whether the caller gave the offset of the source.
+    pub(super) fn source_is_told(&self) -> bool {
         match self {
-            Self::Joined(joint) => joint.source_placed,
+            Self::Joined(joint) => joint.from.is_told(),
             Self::Apart { from, .. } => from.is_some(),
         }
     }
@@ -114,9 +112,10 @@ impl<S: Source, D: Sink, K: Kernel> Transfer<S, D, K> {
         self.stale = false;
         let (from, to) = match known {
             Some(Sockets { from, to }) => {
-                (Found { traits: from, offset: at }, Found { traits: to, offset: to_at })
+                let found = |traits, offset| Found { traits, offset, own: false };
+                (found(from, at), found(to, to_at))
             }
-            None => self.look(at.or_else(|| self.source.offset()), to_at)?,
+            None => self.look(at, to_at)?,
         };
         fit::check(&from, &to, &self.terms)?;
         let there = from.traits.length.zip(from.origin()).map(|(end, at)| end.saturating_sub(at));
@@ -132,15 +131,16 @@ impl<S: Source, D: Sink, K: Kernel> Transfer<S, D, K> {
             self.course = Course::Pace(Pace::of(from.kind));
         }
         let buffer = buffer_size(paced, known);
-        let source_placed = at.is_some();
-        self.ends = Ends::Joined(Joint { from, to, ways, paced, buffer, source_placed });
+        self.ends = Ends::Joined(Joint { from, to, ways, paced, buffer });
         self.gate();
         Ok(())
     }
 
     fn look(&self, at: Option<u64>, to_at: Option<u64>) -> Result<(Found, Found), Fault> {
-        let mut from = Found::probe(&self.kernel, self.source.descriptor(), at)
+        let own = self.source.offset().filter(|_| at.is_none());
+        let from = Found::probe(&self.kernel, self.source.descriptor(), at.or(own))
             .map_err(|errno| Fault::new(Operation::Probe, Side::Source, errno))?;
+        let mut from = Found { own: own.is_some(), ..from };
         from.traits.sealed = from.traits.kind == Kind::File && self.source_is_sealed();
         let to = Found::probe(&self.kernel, self.sink.descriptor(), to_at)
             .map_err(|errno| Fault::new(Operation::Probe, Side::Sink, errno))?;
@@ -158,9 +158,10 @@ impl<S: Source, D: Sink, K: Kernel> Transfer<S, D, K> {
     /// Between two runs the caller may have moved the position of a file, or another its end.
     fn look_again(&mut self) -> Result<(), Fault> {
         let Ends::Joined(Joint { from, to, .. }) = &mut self.ends else { return Ok(()) };
-        from.look_again(&self.kernel, self.source.descriptor(), self.ledger.taken())
+        let own = self.source.offset();
+        from.look_again(&self.kernel, self.source.descriptor(), own, self.ledger.taken())
             .map_err(|errno| Fault::new(Operation::Probe, Side::Source, errno))?;
-        to.look_again(&self.kernel, self.sink.descriptor(), self.ledger.given())
+        to.look_again(&self.kernel, self.sink.descriptor(), None, self.ledger.given())
             .map_err(|errno| Fault::new(Operation::Probe, Side::Sink, errno))?;
         if let Course::Extents(extents) = &mut self.course {
             *extents = Extents::default();
