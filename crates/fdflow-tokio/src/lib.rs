@@ -32,6 +32,8 @@
 //! [`copy_bidirectional`] and [`Bidirectional`] are for proxies: both directions at once, with
 //! half-closes, resets, timeouts, rates, live [`Counters`] and a [`Mirror`] of what goes by.
 //!
+//! [`share`] passes descriptors over Unix sockets, and makes sources of sealed memory.
+//!
 //! [`Fanout`] moves one source to several sinks: a recording and its viewers.
 //!
 //! The bytes are moved by the same lines as in blocking transfers. This crate only decides when:
@@ -51,6 +53,8 @@ mod mirror;
 mod plain;
 mod rate;
 mod ready;
+#[cfg(target_os = "linux")]
+pub mod share;
 mod timer;
 mod transfer;
 

@@ -47,9 +47,21 @@ impl SealedReader {
         self.sealed
     }
 
+    /// Where the next byte lies; it may be behind the end.
+    #[must_use]
+    pub fn position(&self) -> u64 {
+        self.at
+    }
+
     fn rest(&self) -> &[u8] {
         let at = usize::try_from(self.at).unwrap_or(usize::MAX);
         self.sealed.get(at..).unwrap_or_default()
+    }
+}
+
+impl AsFd for SealedReader {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.sealed.as_fd()
     }
 }
 
