@@ -125,7 +125,7 @@ fn a_seal_against_writes_to_come_leaves_mappings_and_is_not_enough() {
     rustix::io::write(&fd, b"contents").unwrap();
     // SAFETY: nobody cuts the file while the mapping lives.
     let mut mapped = unsafe { MmapMut::map_mut(fd.as_raw_fd()) }.unwrap();
-    rustix::fs::fcntl_add_seals(&fd, all_seals() - SealFlags::WRITE | SealFlags::FUTURE_WRITE)
+    rustix::fs::fcntl_add_seals(&fd, (all_seals() - SealFlags::WRITE) | SealFlags::FUTURE_WRITE)
         .unwrap();
     let refused = refused(fd);
     assert!(matches!(refused.flaw(), Flaw::Unsealed { write: true, future_write: true, .. }));
