@@ -71,6 +71,10 @@ pub(crate) struct Rare {
     refilled: Timer,
     cached: Option<Cached>,
     pub(crate) mirror: Option<Box<Mirroring>>,
+    /// What one poll may give.
+    pub(crate) budget: u64,
+    /// Whoever polls it keeps SIGPIPE away.
+    pub(crate) guarded: bool,
 }
 
 impl Default for Rare {
@@ -85,6 +89,8 @@ impl Default for Rare {
             refilled: Timer::default(),
             cached: None,
             mirror: None,
+            budget: BYTES,
+            guarded: false,
         }
     }
 }
@@ -235,7 +241,9 @@ impl<S: AsyncSource + Clone, D: AsyncSink + Clone> Flow<S, D> {
         cx: &mut Context<'_>,
     ) -> Poll<Result<(), TransferError>> {
         let mut guard = None;
-        let until = self.core.ledger().given().saturating_add(BYTES);
+        let guarded = self.is_guarded();
+        let budget = self.rare.as_ref().map_or(BYTES, |rare| rare.budget);
+        let until = self.core.ledger().given().saturating_add(budget);
         for _ in 0..STEPS {
             if self.core.ledger().given() >= until {
                 break;
@@ -243,7 +251,7 @@ impl<S: AsyncSource + Clone, D: AsyncSink + Clone> Flow<S, D> {
             if self.rare.is_some() && self.core.ledger().staged() == 0 {
                 ready!(self.poll_may_take(ends.0, cx));
             }
-            if guard.is_none() && self.core.may_signal() {
+            if !guarded && guard.is_none() && self.core.may_signal() {
                 guard = Some(SigpipeGuard::new());
             }
             if self.core.owes_mirror() {
@@ -332,8 +340,13 @@ impl<S: AsyncSource + Clone, D: AsyncSink + Clone> Flow<S, D> {
     }
 
     fn poll_flush(&self, sink: &D, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let _guard = self.core.sink_may_signal().then(SigpipeGuard::new);
+        let unguarded = !self.is_guarded() && self.core.sink_may_signal();
+        let _guard = unguarded.then(SigpipeGuard::new);
         sink.poll_flush(cx)
+    }
+
+    fn is_guarded(&self) -> bool {
+        self.rare.as_ref().is_some_and(|rare| rare.guarded)
     }
 
     /// Fails once nothing has moved for `idle` in a run that `began` then.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use fdflow::sys::SigpipeGuard;
-use fdflow::{FanoutError, FanoutReport, Hub, HubStep, Lag, TransferError};
+use fdflow::{DEFAULT_CHUNK, FanoutError, FanoutReport, Hub, HubStep, Lag, TransferError};
 use tokio::time::Instant;
 
 use super::joiner::{Asked, Door};
@@ -19,6 +19,9 @@ use crate::timer::Timer;
 
 /// So many turns of everybody before other tasks have theirs.
 const TURNS: u32 = 2;
+/// What the source may give in one turn, and the least that it is allowed to.
+const MOST: u64 = 2 << 20;
+const LEAST: usize = 64 << 10;
 
 type Feed<S> = Driven<Arc<S>, Arc<Inlet>>;
 
@@ -60,8 +63,11 @@ pub(super) struct Running<'a, S> {
     ending: bool,
     /// The lanes' pipes run dry, no more is relayed.
     closing: bool,
-    /// Bytes that the source gave.
+    /// Bytes that the source gave, and those of them that the hub got, once it has ended.
     taken: u64,
+    given: u64,
+    /// The lanes when the feed was last bounded.
+    bounded_at: u64,
     /// The first error, of the source or of the hub, and what was taken and not relayed.
     failed: Option<io::Error>,
     rest: Vec<u8>,
@@ -85,6 +91,7 @@ impl<'a, S: AsyncSource> Running<'a, S> {
             feed.flow.core = feed.flow.core.limit(limit);
         }
         feed.flow.count_in(counters.clone());
+        feed.flow.rare().guarded = true;
         let begun = feed.begin();
         let mut lanes = Lanes::new(hub, terms.linger);
         for (sink, lag) in sinks.drain(..) {
@@ -99,6 +106,8 @@ impl<'a, S: AsyncSource> Running<'a, S> {
             ending: false,
             closing: false,
             taken: 0,
+            given: 0,
+            bounded_at: 0,
             failed: None,
             rest: Vec::new(),
             timer: Timer::default(),
@@ -119,6 +128,8 @@ impl<'a, S: AsyncSource> Running<'a, S> {
         if self.door.answer(cx) {
             self.do_what_was_asked();
         }
+        self.bound_feed();
+        let _guard = SigpipeGuard::new();
         let polled = self.poll_turns(cx);
         self.door.show(self.lanes.hub.relayed(), self.lanes.hub.dropped());
         polled
@@ -179,22 +190,43 @@ impl<'a, S: AsyncSource> Running<'a, S> {
     fn end_feed(&mut self, error: Option<TransferError>) {
         if let Some(feed) = self.feed.take() {
             let (undelivered, report) = feed.flow.take_apart();
-            self.taken = report.bytes() + undelivered.len() as u64;
+            self.given = report.bytes();
+            self.taken = self.given + undelivered.len() as u64;
             self.rest = undelivered;
             self.failed = self.failed.take().or(error.map(io::Error::from));
             self.lanes.hub.last_bytes();
         }
     }
 
+    /// What comes at once is to be less than a lane may be behind: one whose sink takes everything
+    /// is none that lags.
+    fn bound_feed(&mut self) {
+        let changes = self.lanes.mark().1;
+        if changes == self.bounded_at {
+            return;
+        }
+        self.bounded_at = changes;
+        let most = self.lanes.hub.least_lag().map_or(usize::MAX, |lag| (lag / 2).max(LEAST));
+        if let Some(feed) = &mut self.feed {
+            let rare = feed.flow.rare();
+            (rare.chunk, rare.budget) = (most.min(DEFAULT_CHUNK), (most as u64).min(MOST));
+        }
+    }
+
+    /// One step at a time where there is something: the lanes are to pass it on first.
     fn relay(&mut self) {
-        let _guard = SigpipeGuard::new();
+        let (given, ended) = match &self.feed {
+            Some(feed) => (feed.flow.core.ledger().given(), false),
+            None => (self.given, true),
+        };
+        self.lanes.hub.fed(given, ended);
         while !self.closing {
             if self.waits_for_somebody() {
                 self.said = HubStep::Dry;
                 return self.end_without_anybody();
             }
             match self.lanes.hub.step() {
-                Ok(HubStep::Moved) => self.make_room(),
+                Ok(HubStep::Moved) => return self.make_room(),
                 // Or the last one has gone, and another may come.
                 Ok(HubStep::Ended) if self.waits_for_somebody() => {}
                 Ok(HubStep::Ended) => self.close(None),
