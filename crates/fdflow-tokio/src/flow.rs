@@ -24,6 +24,8 @@ use crate::timer::{Moment, Timer};
 /// What one poll may do before other tasks have their turn: so many steps, so many bytes.
 const STEPS: u32 = 32;
 const BYTES: u64 = 2 << 20;
+/// Fewer bytes than this were likely all that there was.
+const FEW: u64 = 64 << 10;
 
 pub(crate) type Observer = Box<dyn FnMut(Progress) + Send>;
 
@@ -242,6 +244,7 @@ impl<S: AsyncSource + Clone, D: AsyncSink + Clone> Flow<S, D> {
     ) -> Poll<Result<(), TransferError>> {
         let mut guard = None;
         let guarded = self.is_guarded();
+        let mut dry = false;
         let budget = self.rare.as_ref().map_or(BYTES, |rare| rare.budget);
         let until = self.core.ledger().given().saturating_add(budget);
         for _ in 0..STEPS {
@@ -259,13 +262,16 @@ impl<S: AsyncSource + Clone, D: AsyncSink + Clone> Flow<S, D> {
                 ready!(self.poll_mirror(cx));
             }
             let taken = self.core.ledger().taken();
-            let attempt = attempt(&mut self.core, ends.0, ends.1)?;
+            let attempt = attempt(&mut self.core, ends.0, ends.1, dry)?;
             if let Some(rare) = &mut self.rare {
                 rare.took(self.core.ledger().taken() - taken);
             }
             match attempt {
                 Attempt::Stepped(Step::Finished) => return self.poll_flushed(ends.1, cx),
-                Attempt::Stepped(Step::Moved(n)) => self.tell(n),
+                Attempt::Stepped(Step::Moved(n)) => {
+                    self.tell(n);
+                    dry = (1..FEW).contains(&n);
+                }
                 Attempt::Stepped(Step::Wait(side)) | Attempt::Blocked(side) => {
                     ready!(self.poll_ready(side, ends, cx))?;
                     self.dry = false;
