@@ -73,8 +73,6 @@ pub(crate) struct Rare {
     refilled: Timer,
     cached: Option<Cached>,
     pub(crate) mirror: Option<Box<Mirroring>>,
-    /// What one poll may give.
-    pub(crate) budget: u64,
     /// Whoever polls it keeps SIGPIPE away.
     pub(crate) guarded: bool,
 }
@@ -91,7 +89,6 @@ impl Default for Rare {
             refilled: Timer::default(),
             cached: None,
             mirror: None,
-            budget: BYTES,
             guarded: false,
         }
     }
@@ -245,8 +242,7 @@ impl<S: AsyncSource + Clone, D: AsyncSink + Clone> Flow<S, D> {
         let mut guard = None;
         let guarded = self.is_guarded();
         let mut dry = false;
-        let budget = self.rare.as_ref().map_or(BYTES, |rare| rare.budget);
-        let until = self.core.ledger().given().saturating_add(budget);
+        let until = self.core.ledger().given().saturating_add(BYTES);
         for _ in 0..STEPS {
             if self.core.ledger().given() >= until {
                 break;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use fdflow::sys::SigpipeGuard;
-use fdflow::{DEFAULT_CHUNK, FanoutError, FanoutReport, Hub, HubStep, Lag, TransferError};
+use fdflow::{FanoutError, FanoutReport, Hub, HubStep, Lag, TransferError};
 use tokio::time::Instant;
 
 use super::joiner::{Asked, Door};
@@ -19,9 +19,6 @@ use crate::timer::Timer;
 
 /// So many turns of everybody before other tasks have theirs.
 const TURNS: u32 = 2;
-/// What the source may give in one turn, and the least that it is allowed to.
-const MOST: u64 = 2 << 20;
-const LEAST: usize = 64 << 10;
 
 type Feed<S> = Driven<Arc<S>, Arc<Inlet>>;
 
@@ -66,8 +63,6 @@ pub(super) struct Running<'a, S> {
     /// Bytes that the source gave, and those of them that the hub got, once it has ended.
     taken: u64,
     given: u64,
-    /// The lanes when the feed was last bounded.
-    bounded_at: u64,
     /// The first error, of the source or of the hub, and what was taken and not relayed.
     failed: Option<io::Error>,
     rest: Vec<u8>,
@@ -107,7 +102,6 @@ impl<'a, S: AsyncSource> Running<'a, S> {
             closing: false,
             taken: 0,
             given: 0,
-            bounded_at: 0,
             failed: None,
             rest: Vec::new(),
             timer: Timer::default(),
@@ -128,7 +122,6 @@ impl<'a, S: AsyncSource> Running<'a, S> {
         if self.door.answer(cx) {
             self.do_what_was_asked();
         }
-        self.bound_feed();
         let _guard = SigpipeGuard::new();
         let polled = self.poll_turns(cx);
         self.door.show(self.lanes.hub.relayed(), self.lanes.hub.dropped());
@@ -198,22 +191,8 @@ impl<'a, S: AsyncSource> Running<'a, S> {
         }
     }
 
-    /// What comes at once is to be less than a lane may be behind: one whose sink takes everything
-    /// is none that lags.
-    fn bound_feed(&mut self) {
-        let changes = self.lanes.mark().1;
-        if changes == self.bounded_at {
-            return;
-        }
-        self.bounded_at = changes;
-        let most = self.lanes.hub.least_lag().map_or(usize::MAX, |lag| (lag / 2).max(LEAST));
-        if let Some(feed) = &mut self.feed {
-            let rare = feed.flow.rare();
-            (rare.chunk, rare.budget) = (most.min(DEFAULT_CHUNK), (most as u64).min(MOST));
-        }
-    }
-
-    /// One step at a time where there is something: the lanes are to pass it on first.
+    /// One step at a time where there is something: the lanes are to pass it on before more comes,
+    /// so that one whose sink takes everything is none that lags.
     fn relay(&mut self) {
         let (given, ended) = match &self.feed {
             Some(feed) => (feed.flow.core.ledger().given(), false),

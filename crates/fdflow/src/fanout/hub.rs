@@ -427,11 +427,6 @@ impl<'a, K: Kernel> Hub<'a, K> {
         self.fed = Some(Fed { given, ended });
     }
 
-    /// The fewest bytes that a lane which nobody waits for may be behind.
-    pub(super) fn least_lag(&self) -> Option<usize> {
-        self.lanes.iter().filter_map(Lane::may_be_behind).min()
-    }
-
     /// Where the head is: so many bytes went to all attached lanes, or into their gaps.
     pub(super) fn at(&self) -> u64 {
         self.at

@@ -264,14 +264,6 @@ impl<'a> Lane<'a> {
         self.asked
     }
 
-    /// How many bytes it may be behind, if nobody waits for it.
-    pub(super) fn may_be_behind(&self) -> Option<usize> {
-        match self.lag {
-            Lag::DetachBeyond(most) | Lag::DropBeyond(most) if self.feed.is_some() => Some(most),
-            _ => None,
-        }
-    }
-
     /// It did not take anything: what its policy says to that. `asked`: the system said so.
     pub(super) fn refuse(&mut self, asked: bool) {
         (self.refuses, self.asked) = (true, asked);

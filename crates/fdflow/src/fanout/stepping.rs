@@ -108,12 +108,6 @@ impl Hub {
         self.0.fed(given, ended);
     }
 
-    /// The fewest bytes that an attached lane which nobody waits for may be behind.
-    #[must_use]
-    pub fn least_lag(&self) -> Option<usize> {
-        self.0.least_lag()
-    }
-
     /// How many bytes were relayed.
     #[must_use]
     pub fn relayed(&self) -> u64 {
