@@ -48,7 +48,8 @@ impl SmallDisk {
         let free = rustix::fs::statvfs(self.0.path()).unwrap();
         let free = free.f_bavail * free.f_frsize;
         let taken = File::create(self.path("taken")).unwrap();
-        rustix::fs::fallocate(&taken, rustix::fs::FallocateFlags::empty(), 0, free - bytes).unwrap();
+        rustix::fs::fallocate(&taken, rustix::fs::FallocateFlags::empty(), 0, free - bytes)
+            .unwrap();
     }
 
     /// Gives it back.
