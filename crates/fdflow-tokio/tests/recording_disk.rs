@@ -11,11 +11,12 @@ use std::time::Duration;
 use fdflow_tokio::{Look, ReaderEnd, Recording, RecordingOptions, RecordingWriter, Start};
 use tokio::io::AsyncWriteExt;
 use tokio::net::UnixStream;
+use tokio::runtime::Builder;
 use tokio::task::JoinHandle;
 
 use support::recording::{Events, Viewer, lost, observed, recorded, until};
 use support::small_disk::SmallDisk;
-use support::{Room, current_thread, guarded, pattern, reading};
+use support::{Room, at_most, current_thread, descriptors, guarded, pattern, reading};
 
 const MEMORY: u64 = 512 << 10;
 /// How much the disk has room for at first.
@@ -84,6 +85,7 @@ fn live_readers_go_on_from_memory_and_nothing_is_lost_within_its_bound() {
         assert_eq!(camera.recording.end(), 1_400_000);
         disk.free();
         assert_eq!(camera.events.next("resumed").await, [1_400_000, 0]);
+        until(|| !descriptors().iter().any(|name| name.starts_with("/memfd:"))).await;
         let late = Viewer::of(&camera.recording, Start::Beginning);
         camera.send(&bytes[..9_000], &live).await;
         let (writer, _, events) = camera.ended().await;
@@ -151,6 +153,31 @@ fn gap(recording: &Recording) -> (u64, u64) {
     assert!(matches!(recording.look(until), Look::Bytes { length, .. }
         if until + length == recording.end()));
     (length, until - length)
+}
+
+#[test]
+fn one_whose_source_is_quiet_on_a_full_disk_does_not_spin() {
+    let _room = Room::enter();
+    let Some(disk) = SmallDisk::mount(16 << 20, "quiet") else { return };
+    disk.leave(ROOM);
+    let runtime = Builder::new_current_thread().enable_all().start_paused(true).build().unwrap();
+    runtime.block_on(async {
+        let bytes = pattern(1_400_000, 8);
+        let (recording, mut writer) = Recording::open(disk.path("cam.ts")).unwrap();
+        let (mut socket, source) = UnixStream::pair().unwrap();
+        let hour = Duration::from_secs(3600);
+        let run = tokio::time::timeout(hour, writer.record(&source));
+        let both = async { tokio::join!(run, socket.write_all(&bytes)) };
+        let (run, sent) = at_most(100_000, both).await.expect("it spins");
+        assert!(run.is_err() && sent.is_ok());
+        assert_eq!(recording.end(), 1_400_000);
+        // Nothing is in memory, but the disk has failed.
+        disk.free();
+        let run = tokio::time::timeout(hour, writer.record(&source));
+        assert!(at_most(100_000, run).await.expect("it spins").is_err());
+        writer.finish().await.unwrap();
+        assert!(std::fs::read(disk.path("cam.ts")).unwrap() == bytes);
+    });
 }
 
 #[test]

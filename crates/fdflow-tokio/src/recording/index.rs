@@ -74,7 +74,8 @@ pub(super) struct Outline {
     /// When the first byte of the file came.
     pub(super) born: Option<SystemTime>,
     last: Option<Entry>,
-    entries: u64,
+    /// How many lines there are, the head left out.
+    pub(super) entries: u64,
 }
 
 impl Outline {
@@ -94,7 +95,6 @@ impl Outline {
 #[derive(Debug)]
 pub(super) struct Index {
     file: File,
-    /// How many lines there are, the head left out.
     entries: u64,
     last: Option<Entry>,
     /// When a line was last to be written, with or without success.
@@ -162,16 +162,29 @@ impl Index {
         search(&self.file, self.entries, time)
     }
 
+    /// How many lines there are, the head left out.
+    pub(super) fn entries(&self) -> u64 {
+        self.entries
+    }
+
     /// For who syncs it while it is written to.
     pub(super) fn file(&self) -> io::Result<File> {
         self.file.try_clone()
     }
 }
 
-/// As [`Index::at`], in the index of a file that is not written to.
-pub(super) fn at(path: &Path, time: SystemTime) -> io::Result<Option<Entry>> {
+/// What the index of a file that is not written to says; nothing, if there is none.
+pub(super) fn read(path: &Path, length: u64) -> io::Result<Outline> {
+    match open_regular(path, OpenOptions::new().read(true)) {
+        Ok(file) => outline(&file, length).map_err(|error| of(path, &error)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Outline::default()),
+        Err(error) => Err(error),
+    }
+}
+
+/// As [`Index::at`], in the first lines of the index of a file that is not written to.
+pub(super) fn at(path: &Path, entries: u64, time: SystemTime) -> io::Result<Option<Entry>> {
     let file = open_regular(path, OpenOptions::new().read(true))?;
-    let entries = (file.metadata()?.len() / LENGTH).saturating_sub(1);
     search(&file, entries, time).map_err(|error| of(path, &error))
 }
 

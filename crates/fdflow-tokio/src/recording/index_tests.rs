@@ -26,7 +26,7 @@ fn a_line_a_second_and_one_before_the_bytes_behind_a_gap() {
         [100, 150, 150, 160]
     );
     assert_eq!(by(SystemTime::UNIX_EPOCH), None);
-    assert_eq!(at(&path, second(4)).unwrap().map(|entry| entry.at), Some(150));
+    assert_eq!(at(&path, 4, second(4)).unwrap().map(|entry| entry.at), Some(150));
     assert_eq!(first(&path).map(|entry| (entry.at, entry.offset)), Some((100, 0)));
     let text = std::fs::read_to_string(&path).unwrap();
     assert!(text.lines().all(|line| line.len() == LINE - 1), "{text}");

@@ -170,8 +170,20 @@ impl<D: AsyncSink> Reader<D> {
                 }
                 (Found::Missing { .. }, _) => return Ok(ReaderEnd::Lost),
                 (Found::End, true) => return Ok(ReaderEnd::Complete),
-                (Found::End, false) => shared.grown(at).await,
+                (Found::End, false) => self.wait(&shared, at).await,
             }
+        }
+    }
+
+    /// Waits for something other than the end, or for a file to be let go.
+    async fn wait(&mut self, shared: &Shared, at: u64) {
+        let mut news = pin!(shared.grown.notified());
+        news.as_mut().enable();
+        if self.current.as_ref().is_some_and(|current| current.piece.is_withdrawn()) {
+            self.current = None;
+        }
+        if matches!(shared.find(at), (Found::End, false)) {
+            news.await;
         }
     }
 

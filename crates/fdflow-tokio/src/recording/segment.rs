@@ -20,8 +20,7 @@ use crate::locked;
 pub(super) struct Segment {
     pub(super) piece: Arc<Piece>,
     path: Mutex<PathBuf>,
-    /// While it is written to.
-    index: Mutex<Option<Index>>,
+    index: Mutex<Lines>,
     length: AtomicU64,
     /// When its first byte came, by the clock that is never set.
     born: OnceLock<Instant>,
@@ -29,6 +28,24 @@ pub(super) struct Segment {
     since: OnceLock<SystemTime>,
     /// What went wrong with the index since somebody asked.
     trouble: Mutex<Option<io::Error>>,
+}
+
+/// Its index.
+#[derive(Debug)]
+enum Lines {
+    /// While the file is written to.
+    Open(Index),
+    /// So many lines of it hold.
+    Closed(u64),
+}
+
+impl Lines {
+    fn open(&mut self) -> Option<&mut Index> {
+        match self {
+            Self::Open(index) => Some(index),
+            Self::Closed(_) => None,
+        }
+    }
 }
 
 impl Segment {
@@ -42,30 +59,24 @@ impl Segment {
         let (index, outline) = Index::open(&names::index_of(path), length)?;
         let piece = Piece::open(file);
         enter(timeline, &piece, &outline, length);
-        Ok(Self::new(piece, path, Some(index), &outline, length))
+        Ok(Self::new(piece, path, Lines::Open(index), &outline, length))
     }
 
     /// One that was written to before.
     pub(super) fn closed(path: &Path, timeline: &mut Timeline<Piece>) -> io::Result<Self> {
         let length = open_regular(path, OpenOptions::new().read(true))?.metadata()?.len();
-        let (_, outline) = Index::open(&names::index_of(path), length)?;
+        let outline = index::read(&names::index_of(path), length)?;
         let piece = Piece::closed(path.to_owned());
         enter(timeline, &piece, &outline, length);
-        Ok(Self::new(piece, path, None, &outline, length))
+        Ok(Self::new(piece, path, Lines::Closed(outline.entries), &outline, length))
     }
 
     /// One that nothing was written to yet.
     pub(super) fn fresh(file: Arc<File>, path: &Path, index: Index) -> Self {
-        Self::new(Piece::open(file), path, Some(index), &Outline::default(), 0)
+        Self::new(Piece::open(file), path, Lines::Open(index), &Outline::default(), 0)
     }
 
-    fn new(
-        piece: Arc<Piece>,
-        path: &Path,
-        index: Option<Index>,
-        outline: &Outline,
-        length: u64,
-    ) -> Self {
+    fn new(piece: Arc<Piece>, path: &Path, index: Lines, outline: &Outline, length: u64) -> Self {
         let (born, since) = (OnceLock::new(), OnceLock::new());
         if length > 0 {
             let age = outline.born.and_then(|born| born.elapsed().ok()).unwrap_or_default();
@@ -99,7 +110,8 @@ impl Segment {
     /// Bytes from `at` of the stream on are about to be written to its end.
     pub(super) fn begin(&self, at: u64) -> io::Result<()> {
         let now = SystemTime::now();
-        let Some(index) = &mut *locked(&self.index) else { return Ok(()) };
+        let mut lines = locked(&self.index);
+        let Some(index) = lines.open() else { return Ok(()) };
         index.begin(at, self.length(), now)?;
         self.since.get_or_init(|| index::stamp(now));
         Ok(())
@@ -110,7 +122,7 @@ impl Segment {
     pub(super) fn grow(&self, at: u64, n: u64) -> u64 {
         let offset = self.length.fetch_add(n, Ordering::AcqRel);
         self.born.get_or_init(Instant::now);
-        if let Some(index) = &mut *locked(&self.index)
+        if let Some(index) = locked(&self.index).open()
             && let Err(error) = index.note(at, offset, SystemTime::now())
         {
             *locked(&self.trouble) = Some(error);
@@ -134,8 +146,8 @@ impl Segment {
             return Ok(None);
         }
         let entry = match &*locked(&self.index) {
-            Some(index) => index.at(time)?,
-            None => index::at(&names::index_of(&self.path()), time)?,
+            Lines::Open(index) => index.at(time)?,
+            Lines::Closed(lines) => index::at(&names::index_of(&self.path()), *lines, time)?,
         };
         Ok(entry.map(|entry| entry.at))
     }
@@ -144,7 +156,7 @@ impl Segment {
     pub(super) fn sync(&self) -> io::Result<()> {
         // Not while it is locked: who writes would wait for the disk too. And first, so that no byte
         // behind a gap is on the disk without the line that says so.
-        let index = locked(&self.index).as_ref().map(Index::file).transpose()?;
+        let index = locked(&self.index).open().map(|index| index.file()).transpose()?;
         if let Some(index) = index {
             index.sync_data()?;
         }
@@ -165,7 +177,10 @@ impl Segment {
     /// It is written to no longer, and everything is on the disk.
     pub(super) fn close(&self) {
         self.piece.close(self.path());
-        *locked(&self.index) = None;
+        let mut lines = locked(&self.index);
+        if let Lines::Open(index) = &*lines {
+            *lines = Lines::Closed(index.entries());
+        }
     }
 
     /// Takes both files away.

@@ -18,8 +18,8 @@ use crate::locked;
 #[derive(Debug)]
 pub(super) struct Shared {
     state: Mutex<State>,
-    /// Told when bytes have come, or the end.
-    grown: Notify,
+    /// Told when bytes have come or are kept no longer, or of the end.
+    pub(super) grown: Notify,
     /// Told when bytes are kept no longer, or elsewhere.
     pub(super) withdrawn: Notify,
 }
