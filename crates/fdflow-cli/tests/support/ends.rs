@@ -4,7 +4,7 @@ use std::convert::Infallible;
 use std::fmt;
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::PathBuf;
 use std::str::FromStr;
@@ -112,10 +112,21 @@ fn is_readable(fd: BorrowedFd<'_>, within: Duration) -> bool {
 }
 
 /// A connection.
+#[derive(Debug)]
 pub struct Stream {
     socket: Socket,
 }
 
+impl From<Stream> for OwnedFd {
+    fn from(stream: Stream) -> Self {
+        match stream.socket {
+            Socket::Tcp(stream) => stream.into(),
+            Socket::Unix(stream) => stream.into(),
+        }
+    }
+}
+
+#[derive(Debug)]
 enum Socket {
     Tcp(TcpStream),
     Unix(UnixStream),
