@@ -1,11 +1,13 @@
 //! What is seen of the recording: how far it is, what it lacks, and what happens to it.
 
 use std::collections::VecDeque;
+use std::io;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use fdflow::TransferError;
 use fdflow_tokio::{Look, Recording, RecordingEvent};
 use tokio::time::Instant;
 
@@ -92,7 +94,8 @@ impl Recorded {
         match event {
             RecordingEvent::Failing { at, error } => {
                 state.is_failing = true;
-                tell(&format!("{error}; bytes from {at} on are kept in memory"));
+                let cause = cause(error);
+                tell(&format!("{cause}; bytes from {at} on are kept in memory"));
             }
             RecordingEvent::Lost { at, bytes } => state.lose(*at..*at + *bytes),
             RecordingEvent::Resumed { at, missing } => {
@@ -197,6 +200,12 @@ impl Growing {
         tell(&format!("bytes {first} to {last} are missing, {bytes} in all: the memory was full"));
         (self.told, self.at) = (self.gap.end, Instant::now());
     }
+}
+
+/// What the disk said. How far a transfer came is no news here.
+fn cause(error: &io::Error) -> String {
+    let transfer = error.get_ref().and_then(|error| error.downcast_ref::<TransferError>());
+    transfer.map_or_else(|| error.to_string(), |error| error.cause().to_string())
 }
 
 fn tell(what: &str) {
