@@ -22,6 +22,7 @@ use crate::facts::Facts;
 use crate::figures::{self, Case, Figures};
 use crate::job::Conditions;
 use crate::sizes::Size;
+use site::Cached;
 
 /// A part of the measurement.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -43,6 +44,9 @@ pub(crate) struct Select {
     /// The length of the file that is read
     #[arg(long, default_value = "4g")]
     file: Size,
+    /// How the file that is read came into the page cache
+    #[arg(long, value_delimiter = ',', default_values = ["written", "read"])]
+    cached: Vec<Cached>,
     /// Random reads of a pass
     #[arg(long, default_value_t = 200_000, value_parser = clap::value_parser!(u32).range(1..))]
     reads: u32,
@@ -108,7 +112,7 @@ pub(crate) fn run(select: &Select, common: &Common) -> Result<(), Box<dyn Error>
 impl Part {
     fn measure(self, select: &Select, setup: &Setup, figures: &mut Figures) -> io::Result<()> {
         match self {
-            Self::Read => reading::measure(select.file.0, select.reads, setup, figures),
+            Self::Read => reading::measure(select, setup, figures),
             Self::Copy => copying::measure(select.copied.0, setup, figures),
             Self::Share => share::measure(select.shared.0, setup, figures),
         }
@@ -159,6 +163,10 @@ fn text(parts: &[Part], figures: &Figures, facts: &Facts) -> String {
     out.push_str(&facts.to_string());
     out.push_str("\n## Targets\n\n");
     out.push_str(&figures.targets());
+    let absences = figures.absences();
+    if !absences.is_empty() {
+        out.push_str(&format!("\n## Absent\n\n{absences}"));
+    }
     for part in parts {
         let (name, says) = part.says();
         out.push_str(&format!("\n## {name}\n\n{says}\n{}", figures.tables(name)));

@@ -8,11 +8,12 @@ use std::process::Stdio;
 use std::time::Instant;
 
 use clap::{Args, ValueEnum};
+use fdflow::reader::Access;
 use serde::{Deserialize, Serialize};
 
-use super::site::{Site, offsets};
+use super::site::{Cached, Site, offsets};
 use super::ways::Way;
-use super::{Setup, versus};
+use super::{Select, Setup, versus};
 use crate::figures::{Case, Figures, in_turns, tell};
 use crate::measure::{Who, cpu_time, forget_peak, resident};
 use crate::process::Party;
@@ -21,15 +22,32 @@ use crate::sizes::human;
 
 pub(super) const PART: &str = "read";
 pub(super) const SAYS: &str = "\
-Each contender has a process of its own, opens (or maps) the file and does one work: it counts a byte \
-in blocks of 4 KiB at random offsets, twice the same; counts it in all of the file; looks for what is \
-near its end. The counting and the searching are the same code for all (memchr), but that `map` and \
-`windows` look by their own `find` and `matches`. `read`, `pread` and `buf-reader` read 128 KiB (8 KiB) \
-at a time where all is read. Opening, mapping and unmapping are part of the time, in the first pass of two.\n";
+Each contender has a process of its own, opens the file and does one work: it counts a byte in blocks \
+of 4 KiB at random offsets, and again in the same; counts it in all of the file; looks for what is near \
+its end. The counting and the searching are the same code for all (memchr), but that `map` and \
+`windows` look by their own `find` and `matches`. `read` and `pread` read 128 KiB at a time where all is \
+read, `buf-reader` its 8 KiB. `reader` is told that the file does not change, and whether it is read in \
+order, here and there, or here and there again and again. Opening and mapping are part of the first \
+pass, unmapping where all is read. The file is in the page cache, either since it was *written* there, \
+1 MiB at a time, or because it was *read in* from the disk: the kernel keeps it in larger pieces in the \
+one case than in the other, and enters a piece's pages into the page tables at once.\n";
+
+/// Against memmap2.
+const MAP_RATIO: f64 = 1.03;
+const WINDOWS_RATIO: f64 = 1.1;
+/// Against the best of our own.
+const READER_RATIO: f64 = 1.1;
+/// What windows may have in memory.
+const WINDOWS_MIB: f64 = 128.0;
+/// Of so many reads a few are made where a few are.
+const FEW: u32 = 100;
 
 /// A work.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(super) enum Task {
+    /// Blocks here and there, few for the size of the file
+    Few,
+    /// Blocks here and there, and the same again
     Random,
     Scan,
     Search,
@@ -38,6 +56,7 @@ pub(super) enum Task {
 impl fmt::Display for Task {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(match self {
+            Self::Few => "few",
             Self::Random => "random",
             Self::Scan => "scan",
             Self::Search => "search",
@@ -87,12 +106,15 @@ impl Perused {
     }
 }
 
+/// The time of one pass.
+type Seconds = fn(&Perused) -> f64;
+
 /// Does one work in one way.
 pub(super) fn peruse(options: &Options) -> io::Result<Perused> {
     pin(options.cpu)?;
     let bytes = std::fs::metadata(&options.path)?.len();
     let offsets = match options.task {
-        Task::Random => offsets(bytes, options.reads)?,
+        Task::Few | Task::Random => offsets(bytes, options.reads)?,
         Task::Scan | Task::Search => Vec::new(),
     };
     forget_peak();
@@ -105,8 +127,9 @@ pub(super) fn peruse(options: &Options) -> io::Result<Perused> {
     let answer = match options.task {
         Task::Scan => options.way.scan(&file)?,
         Task::Search => options.way.search(&file)?.unwrap_or(u64::MAX),
-        Task::Random => {
-            let mut count = options.way.blocks(&file)?;
+        Task::Few | Task::Random => {
+            let access = if options.task == Task::Few { Access::Few } else { Access::Random };
+            let mut count = options.way.blocks(&file, access)?;
             let mut pass =
                 || offsets.iter().try_fold(0, |sum, at| Ok::<_, io::Error>(sum + count(*at)?));
             let first = pass()?;
@@ -127,39 +150,61 @@ pub(super) fn peruse(options: &Options) -> io::Result<Perused> {
     Ok(Perused { answer, passes, cpu, grown_kib: peak.saturating_sub(before) })
 }
 
-pub(super) fn measure(
-    bytes: u64,
-    reads: u32,
+pub(super) fn measure(select: &Select, setup: &Setup, figures: &mut Figures) -> io::Result<()> {
+    let site = Site::make(setup.home.path(), select.file.0)?;
+    for cached in &select.cached {
+        let of = format!("{} ({cached})", human(select.file.0));
+        if *cached == Cached::Read
+            && let Err(reason) = site.read_in()
+        {
+            figures.absent((PART, &of), "all", reason);
+            continue;
+        }
+        random(&of, select, &site, setup, figures)?;
+        whole(&of, &site, setup, figures)?;
+    }
+    std::fs::remove_file(&site.path)
+}
+
+/// Blocks here and there: a few, and many.
+fn random(
+    of: &str,
+    select: &Select,
+    site: &Site,
     setup: &Setup,
     figures: &mut Figures,
 ) -> io::Result<()> {
-    let site = Site::make(setup.home.path(), bytes)?;
-    let of = human(bytes);
-    let random = Work {
-        task: Task::Random,
-        expected: site.count_at(&offsets(bytes, reads)?)?,
-        reads,
-        site: &site,
-        setup,
-    };
-    let outcomes = random.measure()?;
-    let a_read = 1e6 / f64::from(reads);
-    for (pass, wall) in
-        [("first pass", Perused::first as fn(&Perused) -> f64), ("the same again", Perused::second)]
-    {
-        let name = format!("{reads} random reads of 4 KiB in {of}; {pass}");
-        let case = Case { part: PART, name: &name, outcomes: &outcomes };
-        let rows = case.rows("µs a read", 3, |done| wall(done) * a_read);
-        tell(&rows)?;
-        figures.add(rows);
-        figures.add(case.rows("MiB resident", 1, Perused::grown_mib));
-        judge(&case, figures, wall);
+    let few = (select.reads / FEW).max(1);
+    for (task, reads, passes) in [
+        (Task::Few, few, &[("", Perused::first as Seconds)][..]),
+        (
+            Task::Random,
+            select.reads,
+            &[("; first pass", Perused::first), ("; again", Perused::second)],
+        ),
+    ] {
+        let expected = site.count_at(&offsets(select.file.0, reads)?)?;
+        let outcomes = Work { task, expected, reads, site, setup }.measure()?;
+        for (pass, wall) in passes {
+            let name = format!("{reads} random reads of 4 KiB in {of}{pass}");
+            let case = Case { part: PART, name: &name, outcomes: &outcomes };
+            let rows = case.rows("µs a read", 3, |done| wall(done) * 1e6 / f64::from(reads));
+            tell(&rows)?;
+            figures.add(rows);
+            figures.add(case.rows("MiB resident", 1, Perused::grown_mib));
+            judge(&case, figures, *wall);
+        }
     }
+    Ok(())
+}
+
+/// From the start to the end, or to what is looked for.
+fn whole(of: &str, site: &Site, setup: &Setup, figures: &mut Figures) -> io::Result<()> {
     for (task, does, expected) in [
         (Task::Scan, "count a byte", site.count),
         (Task::Search, "look for what is near the end", site.needle),
     ] {
-        let outcomes = Work { task, expected, reads, site: &site, setup }.measure()?;
+        let outcomes = Work { task, expected, reads: 1, site, setup }.measure()?;
         let name = format!("{does} in {of}");
         let case = Case { part: PART, name: &name, outcomes: &outcomes };
         let rows = case.rows("ms", 1, |done| done.first() * 1e3);
@@ -169,7 +214,7 @@ pub(super) fn measure(
         figures.add(case.rows("MiB resident", 1, Perused::grown_mib));
         judge(&case, figures, Perused::first);
     }
-    std::fs::remove_file(&site.path)
+    Ok(())
 }
 
 /// One work, in all ways.
@@ -210,8 +255,24 @@ impl Work<'_> {
 }
 
 /// The targets.
-fn judge(case: &Case<'_, Way, Perused>, figures: &mut Figures, wall: fn(&Perused) -> f64) {
-    for theirs in [Way::Pread, Way::Read, Way::BufReader] {
-        versus(case, figures, "time", (Way::Memmap2, theirs), None, wall);
+fn judge(case: &Case<'_, Way, Perused>, figures: &mut Figures, wall: Seconds) {
+    let (ours, theirs) = (Way::Map, Way::Memmap2);
+    versus(case, figures, "time", (ours, theirs), Some(MAP_RATIO), wall);
+    let place = (case.part, case.name);
+    if case.median(&Way::Windows, wall).is_some() {
+        versus(case, figures, "time", (Way::Windows, theirs), Some(WINDOWS_RATIO), wall);
+        if let Some(grown) = case.median(&Way::Windows, Perused::grown_mib) {
+            figures.target(place, "MiB resident of windows", grown, WINDOWS_MIB);
+        }
+    }
+    let rivals = [Way::Map, Way::Windows, Way::BufReader];
+    let best = rivals.iter().filter_map(|way| case.median(way, wall)).reduce(f64::min);
+    let says = "time of reader : the best of map, windows and buf-reader";
+    match (case.median(&Way::Reader, wall), best) {
+        (Some(ours), Some(best)) => figures.target(place, says, ours / best, READER_RATIO),
+        _ => figures.unmeasured(place, says, Some(READER_RATIO)),
+    }
+    for theirs in [Way::Read, Way::Pread, Way::BufReader] {
+        versus(case, figures, "time", (Way::Map, theirs), None, wall);
     }
 }

@@ -1,9 +1,14 @@
 //! The files that are measured, and what there is to be found in them.
 
+use std::fmt;
 use std::fs::File;
 use std::io::{self, Read, Write};
+use std::os::fd::AsFd;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
+
+use clap::ValueEnum;
+use rustix::fs::Advice;
 
 use crate::pattern::{PIECE, Pattern};
 
@@ -11,8 +16,29 @@ use crate::pattern::{PIECE, Pattern};
 pub(super) const BYTE: u8 = b'\n';
 /// What is looked for: nowhere but where it was put.
 pub(super) const NEEDLE: &[u8] = b"--- what is looked for ---";
+/// What a file is read in by.
+const READ_IN: usize = 128 << 10;
 /// The length of a random read.
 pub(super) const BLOCK: usize = 4096;
+
+/// How a file came into the page cache, which decides how large the pieces are that it lies there in,
+/// and so how many of its pages one fault enters into the page tables.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(super) enum Cached {
+    /// Written 1 MiB at a time, and there since then
+    Written,
+    /// Read from the disk, 128 KiB at a time
+    Read,
+}
+
+impl fmt::Display for Cached {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::Written => "written",
+            Self::Read => "read in",
+        })
+    }
+}
 
 /// A file with the pattern, and the needle near its end.
 #[derive(Debug)]
@@ -34,7 +60,23 @@ impl Site {
         let path = patterned(home, "read", bytes)?;
         let file = File::options().read(true).write(true).open(&path)?;
         file.write_all_at(NEEDLE, needle)?;
-        Ok(Self { count: count_all(&file)?, path, needle })
+        file.sync_all()?;
+        Ok(Self { count: count_by(&file, PIECE)?, path, needle })
+    }
+
+    /// Has the file leave the page cache and come back from the disk.
+    pub(super) fn read_in(&self) -> io::Result<()> {
+        let file = File::open(&self.path)?;
+        let bytes = file.metadata()?.len();
+        rustix::fs::fadvise(&file, 0, None, Advice::DontNeed)?;
+        let last = bytes.saturating_sub(BLOCK as u64)..bytes;
+        if fdflow::sys::is_cached(file.as_fd(), last) {
+            return Err(io::Error::other("its filesystem keeps it in memory whatever it is told"));
+        }
+        if count_by(&file, READ_IN)? != self.count {
+            return Err(io::Error::other("the file is not what was written"));
+        }
+        Ok(())
     }
 
     /// How often the byte is in the blocks of a random pass.
@@ -63,8 +105,8 @@ pub(super) fn count_in(bytes: &[u8]) -> u64 {
     memchr::memchr_iter(BYTE, bytes).count() as u64
 }
 
-fn count_all(mut file: &File) -> io::Result<u64> {
-    let (mut block, mut count) = (vec![0; PIECE], 0);
+fn count_by(mut file: &File, piece: usize) -> io::Result<u64> {
+    let (mut block, mut count) = (vec![0; piece], 0);
     loop {
         match file.read(&mut block)? {
             0 => return Ok(count),

@@ -7,6 +7,8 @@ use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom};
 use std::os::unix::fs::FileExt;
 
 use clap::ValueEnum;
+use fdflow::map::{Map, Windows};
+use fdflow::reader::{Access, Options, Reader};
 use memmap2::Mmap;
 
 use super::pieces::Across;
@@ -19,6 +21,12 @@ const BUFFER: usize = 128 << 10;
 /// A way to read a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(super) enum Way {
+    /// `fdflow::map::Map`
+    Map,
+    /// `fdflow::map::Windows`, as they are
+    Windows,
+    /// `fdflow::reader`, told how the file is read and that it does not change
+    Reader,
     /// memmap2, used directly
     Memmap2,
     /// `pread`, 128 KiB at a time where all is read
@@ -32,6 +40,9 @@ pub(super) enum Way {
 impl fmt::Display for Way {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(match self {
+            Self::Map => "map",
+            Self::Windows => "windows",
+            Self::Reader => "reader",
             Self::Memmap2 => "memmap2",
             Self::Pread => "pread",
             Self::Read => "read",
@@ -46,18 +57,38 @@ pub(super) fn mapped(file: &File) -> io::Result<Mmap> {
     unsafe { Mmap::map(file) }
 }
 
+fn map(file: &File) -> io::Result<Map> {
+    // SAFETY: as above.
+    Ok(unsafe { Map::new(file) }?)
+}
+
+fn windows(file: &File) -> io::Result<Windows<&File>> {
+    // SAFETY: as above.
+    Ok(unsafe { Windows::new(file) }?)
+}
+
+fn reader(file: &File, access: Access) -> io::Result<Reader> {
+    // SAFETY: as above.
+    let options = unsafe { Options::new().access(access).unchanging() };
+    options.read(file.try_clone()?)
+}
+
 /// What counts the byte in the block at an offset.
 type Counting<'a> = Box<dyn FnMut(u64) -> io::Result<u64> + 'a>;
 
 impl Way {
     /// Whether it takes part in a work.
-    pub(super) fn does(self, _task: Task) -> bool {
-        true
+    pub(super) fn does(self, task: Task) -> bool {
+        // They go from the start to the end.
+        self != Self::Windows || matches!(task, Task::Scan | Task::Search)
     }
 
     /// Makes ready to read blocks here and there.
-    pub(super) fn blocks(self, file: &File) -> io::Result<Counting<'_>> {
+    pub(super) fn blocks(self, file: &File, access: Access) -> io::Result<Counting<'_>> {
         Ok(match self {
+            Self::Map => in_memory(map(file)?),
+            Self::Reader => seeking(reader(file, access)?),
+            Self::Windows => return Err(io::Error::other("windows do not go here and there")),
             Self::Memmap2 => in_memory(mapped(file)?),
             Self::Pread => {
                 let mut block = [0; BLOCK];
@@ -83,6 +114,11 @@ impl Way {
 
     /// Where the needle first is.
     pub(super) fn search(self, file: &File) -> io::Result<Option<u64>> {
+        match self {
+            Self::Map => return Ok(map(file)?.find(NEEDLE).map(|at| at as u64)),
+            Self::Windows => return Ok(windows(file)?.matches(NEEDLE).next().transpose()?),
+            _ => {}
+        }
         let (mut across, mut found) = (Across::new(NEEDLE), None);
         self.visit(file, &mut |piece| {
             found = across.look(piece);
@@ -94,6 +130,20 @@ impl Way {
     /// Shows `look` the file from its beginning, piece by piece, until it says that it has seen enough.
     fn visit(self, mut file: &File, look: &mut dyn FnMut(&[u8]) -> bool) -> io::Result<()> {
         match self {
+            Self::Map => {
+                look(&map(file)?);
+                Ok(())
+            }
+            Self::Windows => {
+                let mut windows = windows(file)?;
+                while let Some(window) = windows.next_window()? {
+                    if look(&window) {
+                        break;
+                    }
+                }
+                Ok(())
+            }
+            Self::Reader => lent(look, reader(file, Access::Sequential)?),
             Self::Memmap2 => {
                 look(&mapped(file)?);
                 Ok(())
@@ -173,9 +223,13 @@ mod tests {
             assert_eq!(way.scan(&open()).unwrap(), site.count, "{way}");
             assert_eq!(way.search(&open()).unwrap(), Some(site.needle), "{way}");
             let file = open();
-            let mut count = way.blocks(&file).unwrap();
-            let counted: u64 = offsets.iter().map(|at| count(*at).unwrap()).sum();
-            assert_eq!(counted, wanted, "{way}");
+            for access in [Access::Few, Access::Random] {
+                if way.does(Task::Random) {
+                    let mut count = way.blocks(&file, access).unwrap();
+                    let counted: u64 = offsets.iter().map(|at| count(*at).unwrap()).sum();
+                    assert_eq!(counted, wanted, "{way}");
+                }
+            }
         }
     }
 }
