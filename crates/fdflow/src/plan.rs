@@ -123,7 +123,7 @@ mod tests {
     use crate::route::Routes;
 
     fn end(kind: Kind) -> Found {
-        Found { traits: Traits::of(kind), offset: None }
+        Found { traits: Traits::of(kind), offset: None, own: false }
     }
 
     fn open() -> Policy {

@@ -60,11 +60,11 @@ impl Ends {
         }
     }
 
-    /// The explicit offset of the source.
-    pub(super) fn source_offset(&self) -> Option<u64> {
+    /// Whether the caller gave the offset of the source.
+    pub(super) fn source_is_told(&self) -> bool {
         match self {
-            Self::Joined(joint) => joint.from.offset(),
-            Self::Apart { from, .. } => *from,
+            Self::Joined(joint) => joint.from.is_told(),
+            Self::Apart { from, .. } => from.is_some(),
         }
     }
 }
@@ -111,7 +111,8 @@ impl<S: Source, D: Sink, K: Kernel> Transfer<S, D, K> {
         self.stale = false;
         let (from, to) = match known {
             Some(Sockets { from, to }) => {
-                (Found { traits: from, offset: at }, Found { traits: to, offset: to_at })
+                let found = |traits, offset| Found { traits, offset, own: false };
+                (found(from, at), found(to, to_at))
             }
             None => self.look(at, to_at)?,
         };
@@ -135,8 +136,10 @@ impl<S: Source, D: Sink, K: Kernel> Transfer<S, D, K> {
     }
 
     fn look(&self, at: Option<u64>, to_at: Option<u64>) -> Result<(Found, Found), Fault> {
-        let from = Found::probe(&self.kernel, self.source.descriptor(), at)
+        let own = self.source.offset().filter(|_| at.is_none());
+        let from = Found::probe(&self.kernel, self.source.descriptor(), at.or(own))
             .map_err(|errno| Fault::new(Operation::Probe, Side::Source, errno))?;
+        let from = Found { own: own.is_some(), ..from };
         let to = Found::probe(&self.kernel, self.sink.descriptor(), to_at)
             .map_err(|errno| Fault::new(Operation::Probe, Side::Sink, errno))?;
         Ok((from, to))
@@ -145,9 +148,10 @@ impl<S: Source, D: Sink, K: Kernel> Transfer<S, D, K> {
     /// Between two runs the caller may have moved the position of a file, or another its end.
     fn look_again(&mut self) -> Result<(), Fault> {
         let Ends::Joined(Joint { from, to, .. }) = &mut self.ends else { return Ok(()) };
-        from.look_again(&self.kernel, self.source.descriptor(), self.ledger.taken())
+        let own = self.source.offset();
+        from.look_again(&self.kernel, self.source.descriptor(), own, self.ledger.taken())
             .map_err(|errno| Fault::new(Operation::Probe, Side::Source, errno))?;
-        to.look_again(&self.kernel, self.sink.descriptor(), self.ledger.given())
+        to.look_again(&self.kernel, self.sink.descriptor(), None, self.ledger.given())
             .map_err(|errno| Fault::new(Operation::Probe, Side::Sink, errno))?;
         if let Course::Extents(extents) = &mut self.course {
             *extents = Extents::default();
