@@ -327,7 +327,7 @@ fn h07_a_run_that_is_dropped_goes_on_with_all_who_have_joined_meanwhile() {
         feeding.await.unwrap();
         assert_eq!(ended.unwrap().relayed, 1_600_000);
         assert_eq!(all.len(), 8);
-        for (mut joined, catch) in all {
+        for (joined, catch) in all {
             assert!(matches!(joined.ended().await.end, SinkEnd::Complete));
             assert!(catch.await.unwrap() == bytes[place(&joined)..]);
         }
@@ -340,14 +340,14 @@ fn whoever_waits_for_a_sink_of_a_fan_out_that_is_dropped_is_told() {
         let (mut feed, source) = tcp().await;
         let mut fanout = Fanout::new(source).alone(Alone::Wait);
         let joiner = fanout.joiner();
-        let (mut attached, catch) = joins(&joiner, Lag::Block).await;
+        let (attached, catch) = joins(&joiner, Lag::Block).await;
         feed.write_all(b"a word").await.unwrap();
         let moving = async { until(|| attached.counters().bytes() == 6).await };
         tokio::select! {
             ended = fanout.run() => panic!("{ended:?}"),
             () = moving => {}
         }
-        let (mut queued, nothing) = joins(&joiner, Lag::Block).await;
+        let (queued, nothing) = joins(&joiner, Lag::Block).await;
         drop(fanout);
         let (first, second) = (attached.ended().await, queued.ended().await);
         assert!(matches!((&first.end, &second.end), (SinkEnd::Cancelled, SinkEnd::Cancelled)));

@@ -5,6 +5,7 @@ mod chores;
 mod event;
 mod index;
 mod keeping;
+mod kept;
 mod lock;
 mod memory;
 mod names;
