@@ -1,6 +1,7 @@
 //! Takes the stream from its producers.
 
 use std::io;
+use std::sync::Arc;
 use std::time::Duration;
 
 use fdflow::{Routes, TransferError};
@@ -90,14 +91,15 @@ impl Feed {
         alone: Alone,
         linger: Duration,
     ) -> Result<(), String> {
-        let mut fanout = fanout(producer, alone, linger);
+        let producer = Arc::new(producer);
+        let mut fanout = fanout(Arc::clone(&producer), alone, linger);
         let joiner = fanout.joiner();
         begin(joiner.clone());
         let counters = fanout.counters();
         let mut run = std::pin::pin!(fanout.run());
         let fanned = tokio::select! {
             fanned = &mut run => fanned,
-            () = self.ends(|| counters.bytes()) => {
+            () = self.ends(&producer, || counters.bytes()) => {
                 joiner.end();
                 run.await
             }
@@ -154,7 +156,7 @@ impl Feed {
     }
 
     /// Returns when the stream is to end, or the producer has been idle for too long.
-    async fn ends(&self, taken: impl Fn() -> u64) {
+    async fn ends(&self, producer: &Producer, taken: impl Fn() -> u64) {
         let Some(idle) = self.idle else { return self.stop.stopped().await };
         let mut before = taken();
         loop {
@@ -163,7 +165,8 @@ impl Feed {
                 () = tokio::time::sleep(idle) => {}
             }
             let now = taken();
-            if now == before {
+            // Where readers are waited for, it is not the producer who is late.
+            if now == before && !producer.has_more() {
                 eprintln!("fdflow: relay: {}: nothing came for {idle:?}", self.origin.text());
                 return;
             }
@@ -177,7 +180,7 @@ impl Takes for RecordingWriter {
         let counters = self.counters();
         tokio::select! {
             recorded = self.record(producer) => recorded,
-            () = feed.ends(|| counters.bytes()) => Ok(()),
+            () = feed.ends(producer, || counters.bytes()) => Ok(()),
         }
     }
 
@@ -195,7 +198,7 @@ impl Takes for Piped {
         let counters = transfer.counters();
         let moved = tokio::select! {
             moved = transfer.run() => moved.map(drop),
-            () = feed.ends(|| counters.bytes()) => Ok(()),
+            () = feed.ends(producer, || counters.bytes()) => Ok(()),
         };
         let rest = transfer.into_parts();
         self.1 += rest.report.bytes() + rest.undelivered.len() as u64;
@@ -211,7 +214,7 @@ impl Takes for Piped {
 }
 
 fn fanout<S: AsyncSource>(source: S, alone: Alone, linger: Duration) -> Fanout<'static, S> {
-    Fanout::new(source).alone(alone).linger(linger)
+    Fanout::new(source).alone(alone).linger(linger).linger_for_blocking(linger)
 }
 
 /// The end of a fan-out. That nobody was there to get it is no failure.
