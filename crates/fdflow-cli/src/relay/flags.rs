@@ -97,9 +97,10 @@ pub(super) struct Flags {
 }
 
 impl Flags {
-    /// What does not go together.
-    pub(super) fn check(&self) -> Result<(), String> {
-        if self.listen.is_empty() && self.http.is_empty() && self.record.is_none() {
+    /// What does not go together. `inherited`: listeners were handed over besides.
+    pub(super) fn check(&self, inherited: bool) -> Result<(), String> {
+        let has_readers = inherited || !self.listen.is_empty() || !self.http.is_empty();
+        if !has_readers && self.record.is_none() {
             return Err("nobody would have it: add --listen, --http or --record".to_owned());
         }
         let needs_recording = [

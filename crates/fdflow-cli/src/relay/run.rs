@@ -6,7 +6,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use fdflow::Routes;
-use fdflow_tokio::{Alone, Recording, RecordingWriter};
+use fdflow_tokio::{Alone, Joiner, Recording, RecordingWriter};
 use tokio::sync::oneshot;
 use tokio::time::timeout;
 
@@ -39,11 +39,11 @@ const MAX_LAG: u64 = 1 << 20;
 /// Relays until the stream or a signal ends it.
 pub(super) fn run(flags: &Flags) -> Result<u8, String> {
     limits::no_huge_pages();
-    flags.check()?;
+    let threads = if flags.record.is_some() { limits::threads(flags.threads) } else { 1 };
+    let mut listening = listen::inherited(threads)?;
+    flags.check(!listening.is_empty())?;
     let origin = Origin::open(&flags.from)?;
     let recorded = flags.record.as_deref().map(|path| record(path, flags)).transpose()?;
-    let threads = if recorded.is_some() { limits::threads(flags.threads) } else { 1 };
-    let mut listening = listen::inherited(threads)?;
     listening.extend(listen::all(&flags.listen, threads)?);
     let shared = Arc::new(shared(flags)?);
     shared.reserve.fill();
@@ -230,9 +230,14 @@ async fn fan_out(feed: Feed, acceptors: Vec<Acceptor>, shared: Arc<Shared>) -> R
         _ => Alone::Drop,
     };
     let linger = shared.terms.linger;
-    let begin = |joiner| {
-        let _first = shared.stream.set(Stream::Fanned(joiner)).is_ok();
+    let begin = |joiner: Joiner<'static>| {
+        let _first = shared.stream.set(Stream::Fanned(joiner.clone())).is_ok();
         worker::accept_all(acceptors, &shared);
+        let shared = Arc::clone(&shared);
+        tokio::spawn(async move {
+            joiner.source_ended().await;
+            shared.over.stop();
+        });
     };
     let fanned = feed.fan_out(begin, alone, linger).await;
     shared.over.stop();
@@ -242,7 +247,7 @@ async fn fan_out(feed: Feed, acceptors: Vec<Acceptor>, shared: Arc<Shared>) -> R
 /// Until the stream has ended and every reader with it, or a second signal.
 async fn until_over(started: Started, signals: &mut Signals, shared: &Shared) -> u8 {
     let Started { threads, stop, mut outcome } = started;
-    let mut cut = false;
+    let mut cut = 0;
     let outcome = loop {
         tokio::select! {
             outcome = &mut outcome => break outcome.unwrap_or(Ok(())),
@@ -252,35 +257,35 @@ async fn until_over(started: Started, signals: &mut Signals, shared: &Shared) ->
                         log.reopen();
                     }
                 }
-                Asked::End if stop.is_stopped() => {
-                    cut = true;
-                    shared.live.command_all(Order::End);
-                }
+                Asked::End if stop.is_stopped() => cut = cut_readers(shared).await,
                 Asked::End => stop.stop(),
             },
         }
     };
-    if !cut {
-        tokio::select! {
-            () = shared.gate.empty() => {}
-            () = signals.end() => {}
-        }
-    }
-    let open = shared.gate.inside();
-    if open > 0 {
-        eprintln!("fdflow: relay: readers cut: {open}");
-        shared.live.command_all(Order::End);
-        let _ended = timeout(LAST, shared.gate.empty()).await.is_ok();
+    tokio::select! {
+        () = shared.gate.empty() => {}
+        () = signals.end() => cut = cut_readers(shared).await,
     }
     for thread in threads {
         thread.end();
     }
+    if cut > 0 {
+        eprintln!("fdflow: relay: readers cut: {cut}");
+    }
     match outcome {
-        Ok(()) if open == 0 => DONE,
+        Ok(()) if cut == 0 => DONE,
         Ok(()) => FAILED,
         Err(message) => {
             eprintln!("fdflow: relay: {message}");
             FAILED
         }
     }
+}
+
+/// Ends all readers, and gives them the time to. How many there were.
+async fn cut_readers(shared: &Shared) -> usize {
+    let open = shared.gate.inside();
+    shared.live.command_all(Order::End);
+    let _ended = timeout(LAST, shared.gate.empty()).await.is_ok();
+    open
 }
