@@ -21,6 +21,7 @@ mod process;
 mod proxy;
 mod raw;
 mod record;
+mod relay;
 mod roles;
 mod serve;
 mod sizes;
@@ -87,6 +88,16 @@ enum Command {
         #[command(flatten)]
         common: Common,
     },
+    /// `fdflow relay` beside a plain broadcast: clients, one that has stopped, memory, against targets
+    Relay {
+        #[command(flatten)]
+        select: relay::Select,
+        #[command(flatten)]
+        common: Common,
+    },
+    /// Reads once and writes to each client
+    #[command(hide = true)]
+    Broadcast(relay::BroadcastOptions),
     #[command(flatten)]
     Role(Role),
     #[command(flatten)]
@@ -139,6 +150,8 @@ fn main() -> ExitCode {
         Command::Flows { select, common } => flows::run(&select, &common),
         Command::Serve { select, common } => serve::run(&select, &common),
         Command::Proxy { select, common } => proxy::run(&select, &common),
+        Command::Relay { select, common } => relay::run(&select, &common),
+        Command::Broadcast(options) => relay::broadcast(&options).map_err(Into::into),
         Command::Role(role) => roles::run(&role).map_err(Into::into),
         Command::FlowRole(role) => flows::act(&role).map_err(Into::into),
     };

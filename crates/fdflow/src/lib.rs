@@ -24,6 +24,7 @@
 //! [`copy`] is the short way, [`Transfer`] the one with options. What can be a [`Source`] or a
 //! [`Sink`] is listed there; [`Plain`] makes one of any `Read` or `Write`. A [`Report`] tells the
 //! routes taken and why better ones were not; a [`TransferError`] also what became of the bytes.
+//! [`share`] has memory that is filled once and then read by many, and passes descriptors.
 
 mod cancel;
 mod copy;
@@ -45,6 +46,8 @@ mod progress;
 mod report;
 mod route;
 mod run;
+#[cfg(target_os = "linux")]
+pub mod share;
 mod source;
 mod stage;
 #[doc(hidden)]

@@ -5,12 +5,12 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use fdflow::sys::SigpipeGuard;
-use fdflow::{FanoutError, FanoutReport, Hub, HubStep, Lag, TransferError, WriteEnd};
+use fdflow::{FanoutError, FanoutReport, Hub, HubStep, Lag, TransferError};
 use tokio::time::Instant;
 
 use super::joiner::{Asked, Door};
 use super::lanes::Lanes;
-use super::within::Within;
+use super::within::Inlet;
 use super::{Alone, AnySink, Terms};
 use crate::counters::Counters;
 use crate::end::{AsyncSink, AsyncSource};
@@ -20,12 +20,12 @@ use crate::timer::Timer;
 /// So many turns of everybody before other tasks have theirs.
 const TURNS: u32 = 2;
 
-type Feed<S> = Driven<Arc<S>, Arc<Within<WriteEnd>>>;
+type Feed<S> = Driven<Arc<S>, Arc<Inlet>>;
 
 /// A flow with the ends that it is lent.
 pub(super) struct Driven<S, D> {
     pub(super) flow: Flow<S, D>,
-    ends: (S, D),
+    pub(super) ends: (S, D),
 }
 
 impl<S: AsyncSource + Clone, D: AsyncSink + Clone> Driven<S, D> {
@@ -80,7 +80,7 @@ impl<'a, S: AsyncSource> Running<'a, S> {
         if terms.alone == Alone::Drop {
             hub.drop_when_alone();
         }
-        let mut feed = Driven::new(Arc::clone(source), Arc::new(Within(inlet)));
+        let mut feed = Driven::new(Arc::clone(source), Arc::new(Inlet::new(inlet)));
         if let Some(limit) = terms.limit {
             feed.flow.core = feed.flow.core.limit(limit);
         }
@@ -130,6 +130,7 @@ impl<'a, S: AsyncSource> Running<'a, S> {
         self.lanes.dismiss();
         if ends && !self.ending {
             self.ending = true;
+            self.lanes.hub.last_bytes();
             if let Some(feed) = &mut self.feed {
                 // What it has taken is still given.
                 feed.flow.core.set_limit(feed.flow.core.ledger().taken());
@@ -193,7 +194,7 @@ impl<'a, S: AsyncSource> Running<'a, S> {
                 return self.end_without_anybody();
             }
             match self.lanes.hub.step() {
-                Ok(HubStep::Moved) => {}
+                Ok(HubStep::Moved) => self.make_room(),
                 // Or the last one has gone, and another may come.
                 Ok(HubStep::Ended) if self.waits_for_somebody() => {}
                 Ok(HubStep::Ended) => self.close(None),
@@ -203,6 +204,12 @@ impl<'a, S: AsyncSource> Running<'a, S> {
                 }
                 Err(error) => self.close(Some(error)),
             }
+        }
+    }
+
+    fn make_room(&self) {
+        if let Some(feed) = &self.feed {
+            feed.ends.1.has_room();
         }
     }
 

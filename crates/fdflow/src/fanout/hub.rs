@@ -223,7 +223,7 @@ impl<'a, K: Kernel> Hub<'a, K> {
                     return self.give_up_tee(Reason::Errno { operation, errno });
                 }
                 // Its sink has failed: its thread says how.
-                lane.feed = None;
+                lane.shut();
             }
             Err(Stop::Refused(reason)) => return self.give_up_tee(reason),
             Err(Stop::Fault(fault)) => return Err(fault.cause),

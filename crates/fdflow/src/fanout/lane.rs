@@ -136,7 +136,7 @@ impl<'a> Lane<'a> {
 
     /// The driver is done with its sink.
     pub(super) fn left(&mut self, error: Option<TransferError>, report: Report) {
-        self.feed = None;
+        self.shut();
         self.ended(Over { index: 0, error, report, outlet: None });
     }
 
@@ -275,9 +275,15 @@ impl<'a> Lane<'a> {
         }
     }
 
+    /// Nothing more goes into its pipe.
+    pub(super) fn shut(&mut self) {
+        self.feed = None;
+        self.account.close();
+    }
+
     /// Nothing more goes to it, nor need it take what it was given.
     pub(super) fn detach(&mut self, why: SinkEnd) {
-        self.feed = None;
+        self.shut();
         self.end.get_or_insert(why);
         self.detached.store(true, Ordering::Release);
         if let Some(cancel) = &self.cancel {
@@ -295,7 +301,8 @@ impl<'a> Lane<'a> {
 
     /// Everything was relayed: its pipe runs dry now.
     pub(super) fn close(&mut self) {
-        (self.feed, self.last) = (None, true);
+        self.shut();
+        self.last = true;
         self.since = Some((self.clock)());
         self.seen = self.account.taken();
     }
