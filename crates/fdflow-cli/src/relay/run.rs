@@ -12,6 +12,8 @@ use tokio::time::timeout;
 
 use super::feed::{self, Feed, Stop};
 use super::flags::Flags;
+use super::http::Site;
+use super::listeners::{Listeners, Speaks};
 use super::live::Live;
 use super::log::Log;
 use super::origin::Origin;
@@ -21,7 +23,7 @@ use super::values::{Keep, LagPolicy, Rotate};
 use super::worker::{self, Shared, Thread};
 use crate::daemon::gate::Gate;
 use crate::daemon::limits;
-use crate::daemon::listen::{self, Acceptor, Listening};
+use crate::daemon::listen::Acceptor;
 use crate::daemon::reserve::Reserve;
 use crate::daemon::signals::{Asked, Signals};
 use crate::{DONE, FAILED};
@@ -38,11 +40,10 @@ pub(super) fn run(flags: &Flags) -> Result<u8, String> {
     let origin = Origin::open(&flags.from)?;
     let recorded = flags.record.as_deref().map(|path| record(path, flags)).transpose()?;
     let threads = if recorded.is_some() { limits::threads(flags.threads) } else { 1 };
-    let mut listening = listen::inherited(threads)?;
-    listening.extend(listen::all(&flags.listen, threads)?);
+    let mut listeners = Listeners::open(flags, threads)?;
     let shared = Arc::new(shared(flags)?);
     shared.reserve.fill();
-    let text = greeting(&origin, &listening);
+    let text = format!("relaying {}\n{}", origin.text(), listeners.text());
     let feed = Feed {
         origin,
         reconnect: flags.reconnect.map(|span| span.0),
@@ -57,7 +58,7 @@ pub(super) fn run(flags: &Flags) -> Result<u8, String> {
     let code = runtime.block_on(async {
         // Before the addresses are printed: who reads them may send a signal at once.
         let mut signals = Signals::new()?;
-        let started = start(feed, recorded, &mut listening, threads, &shared)?;
+        let started = start(feed, recorded, &mut listeners, threads, &shared)?;
         // Where nobody reads it, it is not needed.
         let mut out = io::stdout().lock();
         let _printed = out.write_all(text.as_bytes()).and_then(|()| out.flush()).is_ok();
@@ -65,7 +66,7 @@ pub(super) fn run(flags: &Flags) -> Result<u8, String> {
         Ok::<u8, String>(until_over(started, &mut signals, &shared).await)
     })?;
     runtime.shutdown_background();
-    drop(listening);
+    drop(listeners);
     if let Some(log) = &shared.log {
         log.end();
     }
@@ -117,8 +118,12 @@ fn shared(flags: &Flags) -> Result<Shared, String> {
         linger: flags.linger.map_or(Duration::from_secs(30), |span| span.0),
         routes: routes(flags),
     };
-    // A reader has a socket, and without a recording a pipe.
-    let each = if flags.record.is_some() { 1 } else { 3 };
+    // A reader has a socket, and without a recording a pipe; one of HTTP has another.
+    let each = match (flags.record.is_some(), flags.http.is_empty()) {
+        (true, _) => 1,
+        (false, true) => 3,
+        (false, false) => 5,
+    };
     let files = limits::open_files();
     let default = ((files - files / 4) / each).max(1);
     let most = flags.max_readers.and_then(|most| usize::try_from(most).ok());
@@ -131,15 +136,8 @@ fn shared(flags: &Flags) -> Result<Shared, String> {
         reserve: Reserve::default(),
         over: Stop::new(),
         log,
+        http: Site::new(flags)?,
     })
-}
-
-fn greeting(origin: &Origin, listening: &[Listening]) -> String {
-    let mut text = format!("relaying {}\n", origin.text());
-    for one in listening {
-        text.push_str(&format!("readers at {}\n", one.address_text()));
-    }
-    text
 }
 
 /// What runs.
@@ -152,11 +150,10 @@ struct Started {
 fn start(
     feed: Feed,
     recorded: Option<(Recording, RecordingWriter)>,
-    listening: &mut [Listening],
+    listeners: &mut Listeners,
     count: usize,
     shared: &Arc<Shared>,
 ) -> Result<Started, String> {
-    let mut acceptors = || listening.iter_mut().filter_map(Listening::take).collect::<Vec<_>>();
     let failed = |error| format!("cannot start a thread: {error}; try fewer --threads");
     let stop = feed.stop.clone();
     let (told, outcome) = oneshot::channel();
@@ -164,7 +161,7 @@ fn start(
     if let Some((recording, writer)) = recorded {
         let _first = shared.stream.set(Stream::Recorded(recording)).is_ok();
         for number in 0..count {
-            let (acceptors, shared) = (acceptors(), Arc::clone(shared));
+            let (acceptors, shared) = (listeners.take(), Arc::clone(shared));
             let serve = async move {
                 worker::accept_all(acceptors, &shared);
                 std::future::pending().await
@@ -179,7 +176,7 @@ fn start(
         };
         threads.push(Thread::start("record", || record).map_err(failed)?);
     } else {
-        let fan_out = fan_out(feed, acceptors(), Arc::clone(shared));
+        let fan_out = fan_out(feed, listeners.take(), Arc::clone(shared));
         let fan_out = async move {
             let _told = told.send(fan_out.await).is_ok();
             std::future::pending().await
@@ -189,7 +186,11 @@ fn start(
     Ok(Started { threads, stop, outcome })
 }
 
-async fn fan_out(feed: Feed, acceptors: Vec<Acceptor>, shared: Arc<Shared>) -> Result<(), String> {
+async fn fan_out(
+    feed: Feed,
+    acceptors: Vec<(Speaks, Acceptor)>,
+    shared: Arc<Shared>,
+) -> Result<(), String> {
     let alone = match shared.terms.lag {
         LagPolicy::Block => Alone::Wait,
         _ => Alone::Drop,
