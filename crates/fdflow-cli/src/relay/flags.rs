@@ -18,9 +18,8 @@ pub(super) struct Flags {
     #[arg(long, value_name = "ADDR")]
     pub(super) listen: Vec<Address>,
 
-    /// Answer HTTP GET / with it here: the stream as it comes (?start= is --start), or with Range a part of
-    /// the recording;
-    /// may be given again
+    /// Answer HTTP GET with it here: the stream from --start or `?start=` on as it comes, or with Range
+    /// a part of the recording; may be given again
     #[arg(long, value_name = "ADDR")]
     pub(super) http: Vec<Address>,
 
