@@ -112,6 +112,7 @@ fn is_readable(fd: BorrowedFd<'_>, within: Duration) -> bool {
 }
 
 /// A connection.
+#[derive(Debug)]
 pub struct Stream {
     socket: Socket,
 }
@@ -125,6 +126,7 @@ impl From<Stream> for OwnedFd {
     }
 }
 
+#[derive(Debug)]
 enum Socket {
     Tcp(TcpStream),
     Unix(UnixStream),
