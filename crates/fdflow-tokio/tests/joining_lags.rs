@@ -115,6 +115,27 @@ async fn writing_on(mut feed: Socket, bytes: Vec<u8>) -> Socket {
 }
 
 #[test]
+fn a_sink_that_takes_everything_at_once_does_not_lag_however_much_comes() {
+    on_runtimes("does not lag", || async {
+        let bytes = pattern(9_000_000, 76);
+        let source = tempfile::tempfile().unwrap();
+        std::fs::write(proc_path(&source), &bytes).unwrap();
+        let sinks = [(); 3].map(|()| tempfile::tempfile().unwrap());
+        let mut fanout = Fanout::new(&source);
+        let joiner = fanout.joiner();
+        let lags = [Lag::Block, Lag::DropBeyond(200_000), Lag::DetachBeyond(200_000)];
+        let all = sinks.iter().zip(lags).map(|(sink, lag)| joiner.join(sink, lag).unwrap());
+        let all = all.collect::<Vec<_>>();
+        fanout.run().await.unwrap();
+        for (mut joined, sink) in all.into_iter().zip(&sinks) {
+            let told = joined.ended().await;
+            assert_eq!((told.bytes, told.missed), (9_000_000, 0), "{}", told.end);
+            assert!(std::fs::read(proc_path(sink)).unwrap() == bytes);
+        }
+    });
+}
+
+#[test]
 fn a_sink_that_stands_still_is_detached_and_the_others_get_everything() {
     if without_user_space() {
         return skipped("detached", "between sockets nothing goes without user space");
@@ -193,7 +214,7 @@ fn one_that_is_looked_at_in_vain_again_and_again_keeps_its_route() {
         let (mut feed, source) = pair(Sort::Tcp).await;
         let mut fanout = Fanout::new(source);
         let joiner = fanout.joiner();
-        let (mut joined, catch) = joins(&joiner, Lag::Block).await;
+        let (joined, catch) = joins(&joiner, Lag::Block).await;
         let mut run = pin!(fanout.run());
         feed.write_all(&bytes[..1000]).await.unwrap();
         let moving = std::future::poll_fn(|cx| run.as_mut().poll(cx));

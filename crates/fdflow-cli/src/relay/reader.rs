@@ -10,6 +10,7 @@ use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use super::ending::Why;
+use crate::daemon::fields::shown;
 
 /// One who reads the stream, from being accepted to the end.
 #[derive(Debug)]
@@ -71,10 +72,7 @@ impl Reader {
 
     /// The peer's address in words.
     pub(super) fn peer_text(&self) -> String {
-        self.peer.map_or_else(
-            || "unix".to_owned(),
-            |peer| SocketAddr::new(peer.ip().to_canonical(), peer.port()).to_string(),
-        )
+        self.peer.map_or_else(|| "unix".to_owned(), |peer| shown(peer).to_string())
     }
 
     /// What it was given, by route.

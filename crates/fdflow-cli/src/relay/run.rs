@@ -10,7 +10,8 @@ use fdflow_tokio::{Alone, Recording, RecordingWriter};
 use tokio::sync::oneshot;
 use tokio::time::timeout;
 
-use super::feed::{self, Feed, Stop};
+use super::admin::Admin;
+use super::feed::{Feed, Stop};
 use super::flags::Flags;
 use super::http::Site;
 use super::listeners::{Listeners, Speaks};
@@ -18,12 +19,16 @@ use super::live::Live;
 use super::log::Log;
 use super::origin::Origin;
 use super::reader::Order;
+use super::recorded::Recorded;
 use super::stream::{Stream, Terms};
+use super::supply::Supply;
 use super::values::{Keep, LagPolicy, Rotate};
 use super::worker::{self, Shared, Thread};
+use crate::daemon::admin;
 use crate::daemon::gate::Gate;
 use crate::daemon::limits;
-use crate::daemon::listen::Acceptor;
+use crate::daemon::listen::{self, Acceptor, Listening};
+use crate::daemon::rates::Rates;
 use crate::daemon::reserve::Reserve;
 use crate::daemon::signals::{Asked, Signals};
 use crate::{DONE, FAILED};
@@ -43,14 +48,27 @@ pub(super) fn run(flags: &Flags) -> Result<u8, String> {
     let mut listeners = Listeners::open(flags, threads)?;
     let shared = Arc::new(shared(flags)?);
     shared.reserve.fill();
-    let text = format!("relaying {}\n{}", origin.text(), listeners.text());
+    let admin_at = flags.admin.as_ref().map_or(Ok(Vec::new()), |address| {
+        listen::all(std::slice::from_ref(address), 1).map_err(|error| format!("--admin: {error}"))
+    })?;
+    let supply = Arc::new(Supply::new(origin.text()));
+    let seen = recorded.as_ref().map(|(seen, _)| Arc::clone(seen));
+    let text = greeting(&supply.from, seen.as_deref(), &listeners, &admin_at);
     let feed = Feed {
         origin,
         reconnect: flags.reconnect.map(|span| span.0),
         idle: flags.idle_timeout.map(|span| span.0),
         routes: shared.terms.routes,
         stop: Stop::new(),
+        supply: Arc::clone(&supply),
     };
+    let answers: Arc<dyn admin::Answers> = Arc::new(Admin {
+        shared: Arc::clone(&shared),
+        supply,
+        recorded: seen,
+        stop: feed.stop.clone(),
+        rates: Rates::default(),
+    });
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
@@ -59,6 +77,7 @@ pub(super) fn run(flags: &Flags) -> Result<u8, String> {
         // Before the addresses are printed: who reads them may send a signal at once.
         let mut signals = Signals::new()?;
         let started = start(feed, recorded, &mut listeners, threads, &shared)?;
+        admin::serve(admin_at, &answers, "relay");
         // Where nobody reads it, it is not needed.
         let mut out = io::stdout().lock();
         let _printed = out.write_all(text.as_bytes()).and_then(|()| out.flush()).is_ok();
@@ -74,7 +93,7 @@ pub(super) fn run(flags: &Flags) -> Result<u8, String> {
 }
 
 /// Opens the recording.
-fn record(path: &Path, flags: &Flags) -> Result<(Recording, RecordingWriter), String> {
+fn record(path: &Path, flags: &Flags) -> Result<(Arc<Recorded>, RecordingWriter), String> {
     let mut options = Recording::options().waits(flags.lag == Some(LagPolicy::Block));
     match flags.rotate {
         Some(Rotate::Size(bytes)) => options = options.rotate_size(bytes),
@@ -95,7 +114,10 @@ fn record(path: &Path, flags: &Flags) -> Result<(Recording, RecordingWriter), St
     let (recording, writer) = options
         .open(path)
         .map_err(|error| format!("cannot record to {}: {error}", path.display()))?;
-    Ok((recording, writer.routes(routes(flags)).observe(feed::tell)))
+    let recorded = Arc::new(Recorded::new(path, recording));
+    let seen = Arc::clone(&recorded);
+    let writer = writer.routes(routes(flags)).observe(move |event| seen.happened(event));
+    Ok((recorded, writer))
 }
 
 fn routes(flags: &Flags) -> Routes {
@@ -140,6 +162,24 @@ fn shared(flags: &Flags) -> Result<Shared, String> {
     })
 }
 
+fn greeting(
+    from: &str,
+    recorded: Option<&Recorded>,
+    listeners: &Listeners,
+    admin: &[Listening],
+) -> String {
+    let mut text = format!("relaying {from}\n");
+    if let Some(recorded) = recorded {
+        let (path, bytes) = (recorded.path.display(), recorded.look().kept);
+        text.push_str(&format!("recording to {path}, which has {bytes} bytes\n"));
+    }
+    text.push_str(&listeners.text());
+    for one in admin {
+        text.push_str(&format!("health, metrics and flows at {}\n", one.url("http")));
+    }
+    text
+}
+
 /// What runs.
 struct Started {
     threads: Vec<Thread>,
@@ -149,7 +189,7 @@ struct Started {
 
 fn start(
     feed: Feed,
-    recorded: Option<(Recording, RecordingWriter)>,
+    recorded: Option<(Arc<Recorded>, RecordingWriter)>,
     listeners: &mut Listeners,
     count: usize,
     shared: &Arc<Shared>,
@@ -158,8 +198,8 @@ fn start(
     let stop = feed.stop.clone();
     let (told, outcome) = oneshot::channel();
     let mut threads = Vec::new();
-    if let Some((recording, writer)) = recorded {
-        let _first = shared.stream.set(Stream::Recorded(recording)).is_ok();
+    if let Some((seen, writer)) = recorded {
+        let _first = shared.stream.set(Stream::Recorded(seen.recording.clone())).is_ok();
         for number in 0..count {
             let (acceptors, shared) = (listeners.take(), Arc::clone(shared));
             let serve = async move {
@@ -171,6 +211,7 @@ fn start(
         let shared = Arc::clone(shared);
         let record = async move {
             let recorded = feed.record(writer).await;
+            seen.over();
             shared.over.stop();
             let _told = told.send(recorded).is_ok();
         };

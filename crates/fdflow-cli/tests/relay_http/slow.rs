@@ -71,6 +71,23 @@ fn the_producer_waits_for_one_where_it_is_to() {
 }
 
 #[test]
+fn what_one_is_still_to_get_is_kept_where_it_is_to() {
+    let flags = ["--start", "beginning", "--rotate", "1M", "--keep", "2", "--lag", "block"];
+    let mut site = Site::recorded(&flags);
+    let producer = site.relay.produce();
+    let mut slow = stopped(&site, "GET / HTTP/1.0");
+    let bytes = pattern(5 * LARGE);
+    let sending = std::thread::spawn({
+        let bytes = bytes.clone();
+        move || producer.send(&bytes)
+    });
+    same(&slow.rest_bytes(), &bytes);
+    sending.join().unwrap();
+    assert_eq!(site.ended_by("done").bytes, bytes.len() as u64);
+    site.relay.is_done();
+}
+
+#[test]
 fn one_whose_bytes_are_kept_no_longer_sees_that_it_has_not_all() {
     let flags = ["--start", "beginning", "--rotate", "1M", "--keep", "2"];
     for version in ["HTTP/1.1", "HTTP/1.0"] {

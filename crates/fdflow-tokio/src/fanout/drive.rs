@@ -60,8 +60,9 @@ pub(super) struct Running<'a, S> {
     ending: bool,
     /// The lanes' pipes run dry, no more is relayed.
     closing: bool,
-    /// Bytes that the source gave.
+    /// Bytes that the source gave, and those of them that the hub got, once it has ended.
     taken: u64,
+    given: u64,
     /// The first error, of the source or of the hub, and what was taken and not relayed.
     failed: Option<io::Error>,
     rest: Vec<u8>,
@@ -85,6 +86,7 @@ impl<'a, S: AsyncSource> Running<'a, S> {
             feed.flow.core = feed.flow.core.limit(limit);
         }
         feed.flow.count_in(counters.clone());
+        feed.flow.rare().guarded = true;
         let begun = feed.begin();
         let mut lanes = Lanes::new(hub, terms.linger);
         for (sink, lag) in sinks.drain(..) {
@@ -99,6 +101,7 @@ impl<'a, S: AsyncSource> Running<'a, S> {
             ending: false,
             closing: false,
             taken: 0,
+            given: 0,
             failed: None,
             rest: Vec::new(),
             timer: Timer::default(),
@@ -119,6 +122,7 @@ impl<'a, S: AsyncSource> Running<'a, S> {
         if self.door.answer(cx) {
             self.do_what_was_asked();
         }
+        let _guard = SigpipeGuard::new();
         let polled = self.poll_turns(cx);
         self.door.show(self.lanes.hub.relayed(), self.lanes.hub.dropped());
         polled
@@ -179,22 +183,29 @@ impl<'a, S: AsyncSource> Running<'a, S> {
     fn end_feed(&mut self, error: Option<TransferError>) {
         if let Some(feed) = self.feed.take() {
             let (undelivered, report) = feed.flow.take_apart();
-            self.taken = report.bytes() + undelivered.len() as u64;
+            self.given = report.bytes();
+            self.taken = self.given + undelivered.len() as u64;
             self.rest = undelivered;
             self.failed = self.failed.take().or(error.map(io::Error::from));
             self.lanes.hub.last_bytes();
         }
     }
 
+    /// One step at a time where there is something: the lanes are to pass it on before more comes,
+    /// so that one whose sink takes everything is none that lags.
     fn relay(&mut self) {
-        let _guard = SigpipeGuard::new();
+        let (given, ended) = match &self.feed {
+            Some(feed) => (feed.flow.core.ledger().given(), false),
+            None => (self.given, true),
+        };
+        self.lanes.hub.fed(given, ended);
         while !self.closing {
             if self.waits_for_somebody() {
                 self.said = HubStep::Dry;
                 return self.end_without_anybody();
             }
             match self.lanes.hub.step() {
-                Ok(HubStep::Moved) => self.make_room(),
+                Ok(HubStep::Moved) => return self.make_room(),
                 // Or the last one has gone, and another may come.
                 Ok(HubStep::Ended) if self.waits_for_somebody() => {}
                 Ok(HubStep::Ended) => self.close(None),

@@ -60,7 +60,9 @@ impl<'a> Lanes<'a> {
         let account = joins.account();
         let (end, observer) = self.hub.attach(joins, self.linger, clock);
         let mut lane = Driven::new(Arc::new(Outlet { end, account }), sink);
-        lane.flow.rare().observer = Some(Box::new(observer));
+        let rare = lane.flow.rare();
+        rare.observer = Some(Box::new(observer));
+        rare.guarded = true;
         if let Some(ticket) = &ticket {
             lane.flow.count_in(ticket.counters());
         }

@@ -6,7 +6,9 @@
     reason = "each test binary uses its own part of it, and fails by panicking"
 )]
 
+pub mod recording;
 pub mod slow_disk;
+pub mod small_disk;
 pub mod socket;
 
 use std::future::Future;

@@ -38,6 +38,8 @@ pub(super) struct Hub<'a, K> {
     dropped: u64,
     /// Whether the source has ended.
     last: bool,
+    /// What the driver tells of the pipe, where it does; otherwise the system is asked.
+    fed: Option<Fed>,
     /// The bytes at the head, once they are copied; before, they are in the pipe.
     block: Buffer,
     refused: Option<Refusal>,
@@ -79,6 +81,7 @@ impl<'a, K: Kernel> Hub<'a, K> {
             drops: false,
             dropped: 0,
             last: false,
+            fed: None,
             block,
             refused: denied,
             nowhere,
@@ -151,7 +154,14 @@ impl<'a, K: Kernel> Hub<'a, K> {
         if self.refused.is_some() && !self.block.bytes().is_empty() {
             return Ok(There::Bytes(self.block.bytes().len() as u64));
         }
-        let mut held = self.kernel.held(self.reader.as_fd())?;
+        let mut held = match self.fed {
+            Some(fed) => match fed.left_behind(self.at) {
+                0 if fed.ended => return Ok(There::End),
+                0 => return Ok(There::Nothing),
+                left => left,
+            },
+            None => self.kernel.held(self.reader.as_fd())?,
+        };
         if held == 0 {
             let here = Interest { fd: self.reader.as_fd(), readable: true };
             let now = Some(Duration::ZERO);
@@ -202,8 +212,8 @@ impl<'a, K: Kernel> Hub<'a, K> {
         if self.refused.is_none() && lane.ahead > 0 || lane.ahead >= there {
             return Ok(());
         }
-        if most == 0 {
-            lane.refuse();
+        if most == 0 || lane.is_as_full_as_before() {
+            lane.refuse(false);
             return Ok(());
         }
         let given = if self.refused.is_none() {
@@ -216,7 +226,7 @@ impl<'a, K: Kernel> Hub<'a, K> {
         };
         match given {
             Ok(n) => lane.accept(n),
-            Err(Stop::Wait(_)) => lane.refuse(),
+            Err(Stop::Wait(_)) => lane.refuse(true),
             Err(Stop::Call { errno, .. }) => {
                 let operation = Operation::Tee;
                 if self.refused.is_none() && verdict(operation, errno, false) == Verdict::Refused {
@@ -234,6 +244,7 @@ impl<'a, K: Kernel> Hub<'a, K> {
     /// From now on bytes are copied. What some lanes have got already has to be in the block.
     fn give_up_tee(&mut self, reason: Reason) -> io::Result<()> {
         self.refused = Some(Refusal::new(Route::Splice, reason));
+        self.lanes.iter_mut().for_each(Lane::forget_fullness);
         let most = self.lanes.iter().map(|lane| lane.ahead).max().unwrap_or(0);
         self.copy_out(most.max(1))
     }
@@ -317,6 +328,9 @@ impl<'a, K: Kernel> Hub<'a, K> {
     fn seem_ready(&self) -> bool {
         let mut holding = self.lanes.iter().filter(|lane| lane.holds_up());
         holding.all(|lane| {
+            if !lane.was_asked() {
+                return false;
+            }
             let room =
                 lane.feed.as_ref().map(|feed| Interest { fd: feed.as_fd(), readable: false });
             let now = Some(Duration::ZERO);
@@ -402,7 +416,15 @@ impl<'a, K: Kernel> Hub<'a, K> {
 
     /// Whether nothing is there to be relayed.
     pub(super) fn is_empty(&self) -> io::Result<bool> {
-        Ok(self.block.bytes().is_empty() && self.kernel.held(self.reader.as_fd())? == 0)
+        Ok(match self.fed {
+            Some(fed) => fed.left_behind(self.at) == 0,
+            None => self.block.bytes().is_empty() && self.kernel.held(self.reader.as_fd())? == 0,
+        })
+    }
+
+    /// So many bytes were put into the pipe since the first one, or more will not come.
+    pub(super) fn fed(&mut self, given: u64, ended: bool) {
+        self.fed = Some(Fed { given, ended });
     }
 
     /// Where the head is: so many bytes went to all attached lanes, or into their gaps.
@@ -419,6 +441,20 @@ impl<'a, K: Kernel> Hub<'a, K> {
         let sinks = self.lanes.iter().map(Lane::report).collect();
         let (relayed, dropped, refused) = (self.at, self.dropped, self.refused);
         FanoutReport { taken, relayed, dropped, refused, sinks }
+    }
+}
+
+/// What went into the hub's pipe.
+#[derive(Debug, Clone, Copy)]
+struct Fed {
+    given: u64,
+    ended: bool,
+}
+
+impl Fed {
+    /// So much of it is behind the head, which is `at`, or at it.
+    fn left_behind(self, at: u64) -> usize {
+        usize::try_from(self.given.saturating_sub(at)).unwrap_or(usize::MAX)
     }
 }
 

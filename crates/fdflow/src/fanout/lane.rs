@@ -59,6 +59,11 @@ pub(super) struct Lane<'a> {
     pub(super) ahead: u64,
     /// Whether it took nothing when it was last offered some.
     pub(super) refuses: bool,
+    /// What its sink had taken when its pipe was full, and whether the system said so just now.
+    full_at: Option<u64>,
+    asked: bool,
+    /// Whether its pipe is emptied by the task of the hub, so that it cannot be emptier than told.
+    in_step: bool,
     /// Since when it holds the others up, or takes nothing.
     since: Option<Instant>,
     /// What time it is: not everyone's clock is the system's.
@@ -108,6 +113,9 @@ impl<'a> Lane<'a> {
             feed: Some(feed),
             ahead: 0,
             refuses: false,
+            full_at: None,
+            asked: false,
+            in_step: false,
             since: None,
             clock: Instant::now,
             account: Account::default(),
@@ -131,6 +139,7 @@ impl<'a> Lane<'a> {
         clock: fn() -> Instant,
     ) -> impl FnMut(Progress) + Send + use<> {
         (self.clock, self.runs, self.account) = (clock, true, account.clone());
+        self.in_step = true;
         move |progress| account.took_up_to(progress.bytes)
     }
 
@@ -219,6 +228,12 @@ impl<'a> Lane<'a> {
         self.feed.is_some() && self.ahead == 0 && !matches!(self.lag, Lag::DropBeyond(_))
     }
 
+    /// Somebody else empties its pipe, between two turns of the hub.
+    #[cfg(test)]
+    pub(super) fn keep_in_step(&mut self) {
+        self.in_step = true;
+    }
+
     /// Somebody else empties its pipe, and its sink has taken so many bytes.
     #[cfg(test)]
     pub(super) fn saw_taken(&self, bytes: u64) {
@@ -230,11 +245,31 @@ impl<'a> Lane<'a> {
         self.ahead += n;
         self.refuses = false;
         self.since = None;
+        self.full_at = None;
     }
 
-    /// It did not take anything: what its policy says to that.
-    pub(super) fn refuse(&mut self) {
-        self.refuses = true;
+    /// Whether its pipe was full when it was last asked, and nothing has left it since.
+    pub(super) fn is_as_full_as_before(&self) -> bool {
+        // One that is empty is not full, whatever was said: it is asked again.
+        self.in_step && self.full_at == Some(self.account.taken()) && self.account.behind() > 0
+    }
+
+    /// It is asked again, come what may.
+    pub(super) fn forget_fullness(&mut self) {
+        self.full_at = None;
+    }
+
+    /// Whether it was the system that said no when it last refused.
+    pub(super) fn was_asked(&self) -> bool {
+        self.asked
+    }
+
+    /// It did not take anything: what its policy says to that. `asked`: the system said so.
+    pub(super) fn refuse(&mut self, asked: bool) {
+        (self.refuses, self.asked) = (true, asked);
+        if asked {
+            self.full_at = Some(self.account.taken());
+        }
         self.since.get_or_insert_with(self.clock);
         match self.lag {
             Lag::Block | Lag::DetachAfter(_) if self.patience() == Some(Duration::ZERO) => {

@@ -93,6 +93,7 @@ impl Recorded {
                     let (recording, at) = (self.recording.clone(), self.at);
                     self.grown = Some(Box::pin(async move { recording.grown(at).await }));
                 }
+                Look::Failed(error) => return Poll::Ready(Some(Err(self.failed(error)))),
                 Look::Over => {
                     self.serving.end(Why::Done);
                     return Poll::Ready(None);
