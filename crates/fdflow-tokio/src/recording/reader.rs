@@ -67,6 +67,15 @@ impl Place {
 }
 
 impl Following {
+    pub(super) fn new(place: Arc<Place>) -> Self {
+        Self(place)
+    }
+
+    /// So many bytes are left out: for those who send in ways of their own.
+    pub fn skip(&self, bytes: u64) {
+        self.0.missed.fetch_add(bytes, Ordering::Relaxed);
+    }
+
     /// The byte of the stream that it began with.
     #[must_use]
     pub fn start(&self) -> u64 {
