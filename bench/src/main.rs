@@ -13,6 +13,7 @@ mod figures;
 mod flows;
 mod golang;
 mod job;
+mod map;
 mod measure;
 mod nginx;
 mod pattern;
@@ -98,10 +99,19 @@ enum Command {
     /// Reads once and writes to each client
     #[command(hide = true)]
     Broadcast(relay::BroadcastOptions),
+    /// Files as memory and memory that is shared, beside memmap2, reads, pipes, against targets
+    Map {
+        #[command(flatten)]
+        select: map::Select,
+        #[command(flatten)]
+        common: Common,
+    },
     #[command(flatten)]
     Role(Role),
     #[command(flatten)]
     FlowRole(flows::Role),
+    #[command(flatten)]
+    MapRole(map::Role),
 }
 
 /// How to measure and what to keep.
@@ -152,8 +162,10 @@ fn main() -> ExitCode {
         Command::Proxy { select, common } => proxy::run(&select, &common),
         Command::Relay { select, common } => relay::run(&select, &common),
         Command::Broadcast(options) => relay::broadcast(&options).map_err(Into::into),
+        Command::Map { select, common } => map::run(&select, &common),
         Command::Role(role) => roles::run(&role).map_err(Into::into),
         Command::FlowRole(role) => flows::act(&role).map_err(Into::into),
+        Command::MapRole(role) => map::act(&role).map_err(Into::into),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

@@ -49,7 +49,7 @@ fn a_sink_that_joins_midway_gets_the_bytes_from_there_on_and_not_one_before() {
             let catching = reading(first_catch);
             feed.write_all(&bytes[..500_000]).await.unwrap();
             until(|| joiner.relayed() > 300_000).await;
-            let (mut joined, joined_catch) = joins(&joiner, Lag::Block).await;
+            let (joined, joined_catch) = joins(&joiner, Lag::Block).await;
             feed.write_all(&bytes[500_000..]).await.unwrap();
             drop(feed);
             let (report, told) = (running.await.unwrap().unwrap(), joined.ended().await);
@@ -79,7 +79,7 @@ fn sinks_that_come_and_go_all_the_time_each_get_a_piece_without_a_gap() {
                 until(|| joiner.relayed() >= nth as u64 * 200_000).await;
                 let sort = if nth % 2 == 0 { Sort::Tcp } else { Sort::Unix };
                 let (sink, mut catch) = pair(sort).await;
-                let mut joined = joiner.join(sink, Lag::Block).unwrap();
+                let joined = joiner.join(sink, Lag::Block).unwrap();
                 let stays = nth % 4 != 3;
                 let mut got = vec![0; if stays { 10_000 * (nth + 1) } else { 1 }];
                 catch.read_exact(&mut got).await.unwrap();
@@ -117,7 +117,7 @@ fn what_comes_while_nobody_is_there_is_dropped_and_counted_if_that_is_wanted() {
         let running = tokio::spawn(async move { fanout.run().await });
         feed.write_all(&bytes[..300_000]).await.unwrap();
         until(|| joiner.dropped() == 300_000).await;
-        let (mut joined, catch) = joins(&joiner, Lag::Block).await;
+        let (joined, catch) = joins(&joiner, Lag::Block).await;
         until(|| joined.at().is_some()).await;
         feed.write_all(&bytes[300_000..600_000]).await.unwrap();
         until(|| joined.counters().bytes() == 300_000).await;
@@ -152,7 +152,7 @@ fn nothing_is_taken_while_nobody_is_there_if_that_is_wanted() {
 
         let body = async {
             let (sink, mut catch) = pair(Sort::Unix).await;
-            let mut joined = joiner.join(sink, Lag::Block).unwrap();
+            let joined = joiner.join(sink, Lag::Block).unwrap();
             let mut got = vec![0; 50_000];
             catch.read_exact(&mut got).await.unwrap();
             joined.leave();
@@ -195,7 +195,7 @@ fn h07_bytes_taken_for_one_who_left_wait_for_the_next_also_after_the_source_has_
         // It takes nothing: what its pipe does not hold stays where it is.
         let (sink, stuck) = pair(Sort::Unix).await;
         narrow(&sink);
-        let mut joined = joiner.join(sink, Lag::Block).unwrap();
+        let joined = joiner.join(sink, Lag::Block).unwrap();
         until(|| counters.bytes() == length as u64).await;
         feeding.await.unwrap();
         joined.leave();
@@ -221,7 +221,7 @@ fn a_fan_out_ends_with_its_last_sink_and_hands_out_what_nobody_got() {
             let joiner = fanout.joiner();
             let (sink, mut catch) = pair(Sort::Unix).await;
             // Before the first run: it does not end for want of sinks.
-            let mut joined = joiner.join(sink, Lag::Block).unwrap();
+            let joined = joiner.join(sink, Lag::Block).unwrap();
             let leaving = async {
                 catch.read_exact(&mut [0; 1000]).await.unwrap();
                 joined.leave();
@@ -254,7 +254,7 @@ fn it_is_ended_from_outside_as_by_its_source() {
             let report = {
                 let mut fanout = Fanout::new(&source).alone(alone);
                 let (joiner, counters) = (fanout.joiner(), fanout.counters());
-                let mut joined = joiner.join(sink, Lag::Block).unwrap();
+                let joined = joiner.join(sink, Lag::Block).unwrap();
                 let ending = async {
                     feed.write_all(&bytes).await.unwrap();
                     until(|| counters.bytes() == 700_000).await;
@@ -372,7 +372,7 @@ fn h60_thousands_who_come_and_go_leave_nothing_behind() {
         let before = pipes();
         for nth in 0..1000 {
             let (sink, catch) = pair(Sort::Unix).await;
-            let mut joined = joiner.join(sink, Lag::DropBeyond(1000)).unwrap();
+            let joined = joiner.join(sink, Lag::DropBeyond(1000)).unwrap();
             if nth % 2 == 0 {
                 // The other end hangs up: the first byte tells.
                 drop(catch);

@@ -214,7 +214,7 @@ fn one_that_is_looked_at_in_vain_again_and_again_keeps_its_route() {
         let (mut feed, source) = pair(Sort::Tcp).await;
         let mut fanout = Fanout::new(source);
         let joiner = fanout.joiner();
-        let (mut joined, catch) = joins(&joiner, Lag::Block).await;
+        let (joined, catch) = joins(&joiner, Lag::Block).await;
         let mut run = pin!(fanout.run());
         feed.write_all(&bytes[..1000]).await.unwrap();
         let moving = std::future::poll_fn(|cx| run.as_mut().poll(cx));
