@@ -119,7 +119,7 @@ impl Feed {
                 (run.await, end)
             }
         };
-        let fanned = ended(fanned);
+        let fanned = ended(fanned).map_err(|error| format!("{}: {error}", self.supply.from));
         self.gone(&fanned.clone().map(|()| end), counters.bytes());
         self.supply.over();
         fanned
@@ -244,9 +244,13 @@ impl Takes for Piped {
         };
         let rest = transfer.into_parts();
         self.1 += rest.report.bytes() + rest.undelivered.len() as u64;
-        // What was taken of it goes on, however it ended.
+        if rest.undelivered.is_empty() {
+            return moved;
+        }
+        // What was taken of it goes on, however it ended, by the one way that there is from memory.
         let nothing = fdflow_tokio::Plain::new(tokio::io::empty());
-        let mut last = Transfer::new(nothing, &self.0).prefix(rest.undelivered);
+        let last = Transfer::new(nothing, &self.0).routes(Routes::all());
+        let mut last = last.prefix(rest.undelivered);
         feed.supply.counted_in(last.counters());
         let given = last.run().await;
         moved.and_then(|end| given.map(|_| end))
