@@ -202,8 +202,10 @@ fn permissions_are_told_before_the_kernel_is_asked() {
     fs::write(&path, "bytes").unwrap();
     let (reading, writing) = (File::open(&path).unwrap(), File::options().write(true).open(&path));
     assert!(matches!(refused(&writing.unwrap()), MapError::NotReadable));
-    // SAFETY: nothing is to be mapped; a private copy is only looked at.
-    let (shared, private) = unsafe { (MapMut::new(&reading), MapMut::copy_on_write(&reading)) };
+    // SAFETY: nothing is to be mapped.
+    let shared = unsafe { MapMut::new(&reading) };
+    // SAFETY: nobody changes the file.
+    let private = unsafe { MapMut::copy_on_write(&reading) };
     let error = shared.unwrap_err();
     assert!(matches!(error, MapError::NotWritable), "{error}");
     assert_eq!(error.kind(), io::ErrorKind::PermissionDenied);
