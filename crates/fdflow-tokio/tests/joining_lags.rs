@@ -36,11 +36,11 @@ fn a_sink_that_fails_is_told_of_and_the_others_get_everything() {
         let (feed, source) = pair(Sort::Tcp).await;
         let mut fanout = Fanout::new(source).alone(Alone::Wait);
         let joiner = fanout.joiner();
-        let (mut good, good_catch) = joins(&joiner, Lag::Block).await;
+        let (good, good_catch) = joins(&joiner, Lag::Block).await;
         let (sink, mut catch) = tcp().await;
-        let mut bad = joiner.join(sink, Lag::Block).unwrap();
+        let bad = joiner.join(sink, Lag::Block).unwrap();
         let folder = std::fs::File::open("/").unwrap();
-        let mut unfit = joiner.join(folder, Lag::Block).unwrap();
+        let unfit = joiner.join(folder, Lag::Block).unwrap();
         let running = tokio::spawn(async move { fanout.run().await });
         let feeding = writing(feed, bytes.clone(), 500_000);
         catch.read_exact(&mut [0; 1000]).await.unwrap();
@@ -65,7 +65,7 @@ fn a_sink_that_stands_still_misses_bytes_and_the_account_of_them_is_whole() {
         let mut fanout = Fanout::new(source).alone(Alone::Wait).linger(Duration::from_millis(10));
         let joiner = fanout.joiner();
         let (_good, good_catch) = joins(&joiner, Lag::Block).await;
-        let (mut slow, mut slow_catch) = joins_stuck(&joiner, Lag::DropBeyond(100_000)).await;
+        let (slow, mut slow_catch) = joins_stuck(&joiner, Lag::DropBeyond(100_000)).await;
         let running = tokio::spawn(async move { fanout.run().await });
         let mut feeding = writing_on(feed, bytes[..2_500_000].to_vec()).await;
         until(|| joiner.relayed() == 2_500_000).await;
@@ -114,7 +114,7 @@ fn a_sink_that_takes_everything_at_once_does_not_lag_however_much_comes() {
         let all = sinks.iter().zip(lags).map(|(sink, lag)| joiner.join(sink, lag).unwrap());
         let all = all.collect::<Vec<_>>();
         fanout.run().await.unwrap();
-        for (mut joined, sink) in all.into_iter().zip(&sinks) {
+        for (joined, sink) in all.into_iter().zip(&sinks) {
             let told = joined.ended().await;
             assert_eq!((told.bytes, told.missed), (9_000_000, 0), "{}", told.end);
             assert!(std::fs::read(proc_path(sink)).unwrap() == bytes);
@@ -138,7 +138,7 @@ fn a_sink_that_stands_still_is_detached_and_the_others_get_everything() {
             let joiner = fanout.joiner();
             let (sink, stuck) = pair(Sort::Unix).await;
             narrow(&sink);
-            let mut slow = joiner.join(sink, lag).unwrap();
+            let slow = joiner.join(sink, lag).unwrap();
             let (ended, told) = tokio::join!(fanout.run(), slow.ended());
             feeding.await.unwrap();
             assert_eq!(ended.unwrap().relayed, 9_000_000);
@@ -168,7 +168,7 @@ fn one_that_everybody_waits_for_holds_all_up_until_it_moves_again() {
         let mut fanout = Fanout::new(source).alone(Alone::Wait);
         let joiner = fanout.joiner();
         let (_free, free_catch) = joins(&joiner, Lag::Block).await;
-        let (mut slow, stuck) = joins_stuck(&joiner, Lag::Block).await;
+        let (slow, stuck) = joins_stuck(&joiner, Lag::Block).await;
         let running = tokio::spawn(async move { fanout.run().await });
         let feeding = writing(feed, bytes.clone(), 1 << 20);
         until(|| slow.behind() > 0).await;
@@ -234,7 +234,7 @@ fn from_the_end_on_one_that_everybody_waits_for_can_be_let_go() {
             let (feed, source) = pair(Sort::Unix).await;
             let mut fanout = Fanout::new(source).linger_for_blocking(Duration::from_secs(7));
             let (joiner, counters) = (fanout.joiner(), fanout.counters());
-            let (mut slow, stuck) = joins_stuck(&joiner, Lag::Block).await;
+            let (slow, stuck) = joins_stuck(&joiner, Lag::Block).await;
             // Not over TCP, which may need time to pass.
             let (sink, catch) = pair(Sort::Unix).await;
             let (_good, good_catch) = (joiner.join(sink, Lag::Block).unwrap(), reading(catch));
