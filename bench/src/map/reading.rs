@@ -66,7 +66,7 @@ fn random(
         (Task::Few, few, &[(0, "")][..]),
         (Task::Random, select.reads, &[(0, "; first pass"), (1, "; again")]),
     ] {
-        let expected = site.count_at(&offsets(select.file.0, reads)?)?;
+        let expected = site.count_at(&offsets(select.file.0, reads))?;
         let outcomes = Work { task, expected, reads, site, setup }.measure()?;
         let a_read = 1e6 / f64::from(reads);
         for (pass, which) in passes {

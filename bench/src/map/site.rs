@@ -54,8 +54,9 @@ impl Site {
     /// Writes a file of so many bytes, which is in the page cache then.
     pub(super) fn make(home: &Path, bytes: u64) -> io::Result<Self> {
         let needle = bytes.saturating_sub((bytes / 16).max(NEEDLE.len() as u64));
-        if bytes < (NEEDLE.len() * 2) as u64 {
-            return Err(io::Error::other("the file has to be larger than that"));
+        if bytes < BLOCK as u64 {
+            let message = format!("a file of {bytes} bytes is too small to be read here and there");
+            return Err(io::Error::other(message));
         }
         let path = patterned(home, "read", bytes)?;
         let file = File::options().read(true).write(true).open(&path)?;
@@ -116,11 +117,8 @@ fn count_by(mut file: &File, piece: usize) -> io::Result<u64> {
 }
 
 /// Where the blocks of a random pass lie: always the same, each at a multiple of its length.
-pub(super) fn offsets(bytes: u64, reads: u32) -> io::Result<Vec<u64>> {
-    let blocks = bytes / BLOCK as u64;
-    if blocks == 0 {
-        return Err(io::Error::other("the file has to be larger than a block"));
-    }
+pub(super) fn offsets(bytes: u64, reads: u32) -> Vec<u64> {
+    let blocks = (bytes / BLOCK as u64).max(1);
     let mut state = 0x9e37_79b9_7f4a_7c15_u64;
     let mut next = || {
         state ^= state << 13;
@@ -128,7 +126,7 @@ pub(super) fn offsets(bytes: u64, reads: u32) -> io::Result<Vec<u64>> {
         state ^= state << 17;
         state % blocks * BLOCK as u64
     };
-    Ok((0..reads).map(|_| next()).collect())
+    (0..reads).map(|_| next()).collect()
 }
 
 #[cfg(test)]
@@ -145,7 +143,7 @@ mod tests {
         assert_eq!(site.count, count);
         let places = memchr::memmem::find_iter(&bytes, NEEDLE).collect::<Vec<_>>();
         assert_eq!(places, [usize::try_from(site.needle).unwrap()]);
-        let offsets = offsets(3_000_000, 100).unwrap();
+        let offsets = offsets(3_000_000, 100);
         assert!(offsets.iter().all(|at| at % 4096 == 0 && at + 4096 <= 3_000_000));
         let all: u64 = offsets
             .iter()

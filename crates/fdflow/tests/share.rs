@@ -1,43 +1,25 @@
-//! Sealed memfds: filled, sealed, read, and what is refused as one.
+//! Sealed memfds: filled, sealed, read, and changed by nobody.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 #![allow(unsafe_code, reason = "writable mappings of files, to see that they are refused")]
 
+#[path = "support/seals.rs"]
+mod seals;
 mod support;
 
 use std::fs::File;
 use std::io::{BufRead, Cursor, ErrorKind, Read, Seek, SeekFrom, Write};
-use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd};
 
-use fdflow::share::{Flaw, NotSealed, Sealed, SealedBuilder};
+use fdflow::share::{Sealed, SealedBuilder};
 use fdflow::{Errno, Plain};
 use memmap2::MmapMut;
-use rustix::fs::{FallocateFlags, MemfdFlags, SealFlags};
+use rustix::fs::{FallocateFlags, SealFlags};
 use rustix::io::FdFlags;
 
-use support::{Room, denied, file_of, pattern, skipped};
+use seals::{all_seals, opened_again};
+use support::{Room, denied, file_of, pattern};
 
 const LENGTHS: [usize; 5] = [0, 1, 4096, 100_003, 3_000_000];
-
-fn all_seals() -> SealFlags {
-    SealFlags::WRITE | SealFlags::SHRINK | SealFlags::GROW | SealFlags::SEAL
-}
-
-fn memfd(flags: MemfdFlags) -> OwnedFd {
-    rustix::fs::memfd_create("test", flags | MemfdFlags::CLOEXEC).unwrap()
-}
-
-/// A memfd with eight bytes and these seals.
-fn with_seals(seals: SealFlags) -> OwnedFd {
-    let fd = memfd(MemfdFlags::ALLOW_SEALING);
-    rustix::io::write(&fd, b"contents").unwrap();
-    rustix::fs::fcntl_add_seals(&fd, seals).unwrap();
-    fd
-}
-
-/// The same memory through another open file.
-fn opened_again(fd: impl AsFd, options: &std::fs::OpenOptions) -> File {
-    options.open(format!("/proc/self/fd/{}", fd.as_fd().as_raw_fd())).unwrap()
-}
 
 /// `None` where the environment denies every route that works for the pair.
 fn filled(result: std::io::Result<Sealed>) -> Option<Sealed> {
@@ -45,10 +27,6 @@ fn filled(result: std::io::Result<Sealed>) -> Option<Sealed> {
         Err(error) if error.kind() == ErrorKind::Unsupported && !denied().is_empty() => None,
         result => Some(result.unwrap()),
     }
-}
-
-fn refused(fd: OwnedFd) -> NotSealed {
-    Sealed::try_from(fd).map(|_| ()).expect_err("it can still change")
 }
 
 #[test]
@@ -95,98 +73,6 @@ fn nobody_can_change_what_is_sealed_by_whatever_descriptor() {
         assert_eq!(mapped.unwrap_err().kind(), ErrorKind::PermissionDenied);
     }
     assert_eq!(&sealed[..], b"contents");
-}
-
-#[test]
-fn each_missing_seal_is_named_and_the_descriptor_comes_back() {
-    let _room = Room::enter();
-    for (seal, name) in [
-        (SealFlags::WRITE, "F_SEAL_WRITE"),
-        (SealFlags::SHRINK, "F_SEAL_SHRINK"),
-        (SealFlags::GROW, "F_SEAL_GROW"),
-        (SealFlags::SEAL, "F_SEAL_SEAL"),
-    ] {
-        let refused = refused(with_seals(all_seals() - seal));
-        let message = refused.to_string();
-        assert!(message.contains(&format!("lacks {name},")), "{message}");
-        let fd = refused.into_fd();
-        let mut bytes = [0; 9];
-        assert_eq!(rustix::io::pread(&fd, &mut bytes, 0), Ok(8), "it is open");
-        // F_SEAL_SEAL keeps the others from being added later.
-        assert_eq!(rustix::fs::fcntl_add_seals(&fd, seal).is_ok(), seal == SealFlags::SEAL);
-        assert_eq!(Sealed::try_from(fd).is_ok(), seal == SealFlags::SEAL);
-    }
-}
-
-#[test]
-fn a_seal_against_writes_to_come_leaves_mappings_and_is_not_enough() {
-    let _room = Room::enter();
-    let fd = memfd(MemfdFlags::ALLOW_SEALING);
-    rustix::io::write(&fd, b"contents").unwrap();
-    // SAFETY: nobody cuts the file while the mapping lives.
-    let mut mapped = unsafe { MmapMut::map_mut(fd.as_raw_fd()) }.unwrap();
-    rustix::fs::fcntl_add_seals(&fd, (all_seals() - SealFlags::WRITE) | SealFlags::FUTURE_WRITE)
-        .unwrap();
-    let refused = refused(fd);
-    assert!(matches!(refused.flaw(), Flaw::Unsealed { write: true, future_write: true, .. }));
-    assert!(refused.to_string().contains("F_SEAL_FUTURE_WRITE leaves mappings"), "{refused}");
-    mapped[0] = b'C';
-    let mut bytes = [0; 8];
-    rustix::io::pread(refused.into_fd(), &mut bytes, 0).unwrap();
-    assert_eq!(&bytes, b"Contents", "which is why");
-}
-
-#[test]
-fn what_is_no_sealed_memfd_is_refused_by_name() {
-    let _room = Room::enter();
-    let sealed = Sealed::from_bytes(b"contents").unwrap();
-    let path_only = format!("/proc/self/fd/{}", sealed.as_fd().as_raw_fd());
-    let flags = rustix::fs::OFlags::PATH | rustix::fs::OFlags::CLOEXEC;
-    let path_only = rustix::fs::open(path_only, flags, rustix::fs::Mode::empty()).unwrap();
-    let write_only = opened_again(&sealed, File::options().write(true));
-    let (pipe, _writer) = std::io::pipe().unwrap();
-    for (fd, expected) in [
-        (OwnedFd::from(file_of(b"an ordinary file")), "not a memfd"),
-        (pipe.into(), "not a memfd"),
-        (support::unix().0.into(), "not a memfd"),
-        (with_seals(SealFlags::empty()), "lacks F_SEAL_WRITE, F_SEAL_SHRINK, F_SEAL_GROW, F_SEAL"),
-        (memfd(MemfdFlags::empty()), "lacks F_SEAL_WRITE, F_SEAL_SHRINK, F_SEAL_GROW,"),
-        (path_only, "O_PATH"),
-        (write_only.into(), "not open for reading"),
-    ] {
-        let refused = refused(fd);
-        assert!(refused.to_string().contains(expected), "{refused}, not {expected}");
-        let error = std::io::Error::from(refused);
-        assert_eq!(error.kind(), ErrorKind::InvalidData);
-        assert!(error.get_ref().is_some_and(|cause| cause.is::<NotSealed>()));
-    }
-}
-
-#[test]
-fn a_file_in_shared_memory_is_refused_although_it_has_seals() {
-    let _room = Room::enter();
-    let Ok(file) = tempfile::tempfile_in("/dev/shm") else {
-        return skipped("a_file_in_shared_memory", "no /dev/shm");
-    };
-    let fd = OwnedFd::from(file);
-    let Ok(seals) = rustix::fs::fcntl_get_seals(&fd) else {
-        return skipped("a_file_in_shared_memory", "/dev/shm is no tmpfs");
-    };
-    assert_eq!(seals, SealFlags::SEAL);
-    assert!(matches!(refused(fd).flaw(), Flaw::Unsealed { write: true, seal: false, .. }));
-}
-
-#[test]
-fn huge_pages_are_refused_though_sealed() {
-    let _room = Room::enter();
-    let huge = MemfdFlags::HUGETLB | MemfdFlags::ALLOW_SEALING | MemfdFlags::CLOEXEC;
-    let fd = match rustix::fs::memfd_create("huge", huge) {
-        Ok(fd) => fd,
-        Err(errno) => return skipped("huge_pages", &format!("no memfd of huge pages: {errno}")),
-    };
-    rustix::fs::fcntl_add_seals(&fd, all_seals()).unwrap();
-    let refused = refused(fd);
-    assert!(matches!(refused.flaw(), Flaw::HugePages), "{refused}");
 }
 
 #[test]
@@ -307,18 +193,6 @@ fn a_reader_does_what_a_cursor_does() {
         }
         assert_eq!(ours.stream_position().unwrap(), theirs.position());
     }
-}
-
-#[test]
-fn a_length_that_cannot_be_mapped_is_an_error() {
-    let _room = Room::enter();
-    let fd = memfd(MemfdFlags::ALLOW_SEALING);
-    // More than any process has addresses for, of nothing but holes.
-    rustix::fs::ftruncate(&fd, 1 << 60).unwrap();
-    rustix::fs::fcntl_add_seals(&fd, all_seals()).unwrap();
-    let refused = refused(fd);
-    assert!(matches!(refused.flaw(), Flaw::Io(_)), "{refused}");
-    assert_eq!(std::io::Error::from(refused).kind(), ErrorKind::OutOfMemory);
 }
 
 #[test]

@@ -65,6 +65,7 @@ impl Map {
 
     /// Where in the file the first byte lies.
     #[must_use]
+    #[inline]
     pub fn offset(&self) -> u64 {
         self.offset
     }
@@ -118,6 +119,7 @@ impl Map {
 impl Deref for Map {
     type Target = [u8];
 
+    #[inline]
     fn deref(&self) -> &[u8] {
         self.mapped.as_deref().unwrap_or_default()
     }

@@ -136,6 +136,7 @@ impl<F: AsFd> MapReader<F> {
     ///
     /// [`MapError::Shrunk`] where the file was cut before a window of it was mapped, or what the
     /// system says.
+    #[inline]
     pub fn next_line(&mut self) -> Result<Option<&[u8]>, MapError> {
         self.next_until(b'\n')
     }
@@ -145,30 +146,38 @@ impl<F: AsFd> MapReader<F> {
     /// # Errors
     ///
     /// As for [`next_line`](Self::next_line).
+    #[inline]
     pub fn next_until(&mut self, end: u8) -> Result<Option<&[u8]>, MapError> {
-        self.look()?;
-        let mut seen = 0;
-        let n = loop {
-            let ahead = self.ahead();
-            if let Some(at) = memchr::memchr(end, &ahead[seen..]) {
-                break seen + at + 1;
-            }
-            seen = ahead.len();
-            if self.at + seen as u64 >= self.range.end {
-                break seen;
-            }
-            // Again from here on, and more of it: the line crosses the border.
-            let size = self.window.max(seen.saturating_mul(2));
-            self.show(self.at..self.at.saturating_add(size as u64).min(self.range.end))?;
+        let n = match memchr::memchr(end, self.ahead()) {
+            Some(at) => at + 1,
+            None => self.find_further(end)?,
         };
-        if n == 0 {
-            return Ok(None);
-        }
         let from = self.at;
         self.at += n as u64;
-        let Some(map) = &self.map else { return Ok(None) };
-        let skip = usize::try_from(from - map.offset()).unwrap_or(usize::MAX);
-        Ok(map.get(skip..).and_then(|bytes| bytes.get(..n)))
+        let Some(map) = self.map.as_ref().filter(|_| n > 0) else { return Ok(None) };
+        let skip = usize::try_from(from.wrapping_sub(map.offset())).unwrap_or(usize::MAX);
+        Ok(map.get(skip..skip.saturating_add(n)))
+    }
+
+    /// The length of a line whose end is not mapped yet, and which is mapped whole then.
+    #[cold]
+    fn find_further(&mut self, end: u8) -> Result<usize, MapError> {
+        let mut seen = self.ahead().len();
+        while self.at.saturating_add(seen as u64) < self.range.end {
+            if seen == 0 {
+                self.look()?;
+            } else {
+                // Again from here on, and more of it: the line crosses the border.
+                let size = self.window.max(seen.saturating_mul(2));
+                self.show(self.at..self.at.saturating_add(size as u64).min(self.range.end))?;
+            }
+            let ahead = self.ahead();
+            if let Some(at) = memchr::memchr(end, &ahead[seen..]) {
+                return Ok(seen + at + 1);
+            }
+            seen = ahead.len();
+        }
+        Ok(seen)
     }
 
     /// The file.
@@ -177,6 +186,7 @@ impl<F: AsFd> MapReader<F> {
     }
 
     /// What is mapped of what is to be read next.
+    #[inline]
     fn ahead(&self) -> &[u8] {
         let Some(map) = &self.map else { return &[] };
         let skip = self.at.checked_sub(map.offset()).and_then(|skip| usize::try_from(skip).ok());
@@ -184,10 +194,16 @@ impl<F: AsFd> MapReader<F> {
     }
 
     /// Sees to it that something is mapped of what is to be read next, unless that is nothing.
+    #[inline]
     fn look(&mut self) -> Result<(), MapError> {
         if self.at >= self.range.end || !self.ahead().is_empty() {
             return Ok(());
         }
+        self.show_here()
+    }
+
+    #[cold]
+    fn show_here(&mut self) -> Result<(), MapError> {
         // On a grid, so that going back and forth a little maps nothing anew.
         let window = self.window as u64;
         let start = self.range.start + (self.at - self.range.start) / window * window;
@@ -203,11 +219,13 @@ impl<F: AsFd> MapReader<F> {
 }
 
 impl<F: AsFd> Read for MapReader<F> {
+    #[inline]
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let ahead = self.fill_buf()?;
+        self.look()?;
+        let ahead = self.ahead();
         let n = ahead.len().min(buffer.len());
         buffer[..n].copy_from_slice(&ahead[..n]);
-        self.consume(n);
+        self.at += n as u64;
         Ok(n)
     }
 
@@ -225,11 +243,13 @@ impl<F: AsFd> Read for MapReader<F> {
 }
 
 impl<F: AsFd> BufRead for MapReader<F> {
+    #[inline]
     fn fill_buf(&mut self) -> io::Result<&[u8]> {
         self.look()?;
         Ok(self.ahead())
     }
 
+    #[inline]
     fn consume(&mut self, n: usize) {
         self.at += n.min(self.ahead().len()) as u64;
     }
@@ -237,6 +257,7 @@ impl<F: AsFd> BufRead for MapReader<F> {
 
 impl<F: AsFd> Seek for MapReader<F> {
     /// Positions behind the end can be taken; there is nothing to be read there.
+    #[inline]
     fn seek(&mut self, to: SeekFrom) -> io::Result<u64> {
         let length = self.range.end - self.range.start;
         let position = sought(to, self.position(), || Ok(length))?;

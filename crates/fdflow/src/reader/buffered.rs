@@ -77,6 +77,7 @@ impl Buffered {
     }
 
     /// What was read ahead.
+    #[inline]
     fn ahead(&self) -> &[u8] {
         let skip = self.at.checked_sub(self.base).and_then(|skip| usize::try_from(skip).ok());
         skip.and_then(|skip| self.buffer.get(skip..)).unwrap_or_default()
@@ -91,25 +92,30 @@ impl Buffered {
         self.manner == Manner::Whole && !self.buffer.is_empty()
     }
 
+    #[inline]
     pub(super) fn next_until(&mut self, end: u8) -> io::Result<Option<&[u8]>> {
-        let mut seen = 0;
-        let n = loop {
-            let ahead = self.ahead();
-            if let Some(at) = memchr::memchr(end, &ahead[seen..]) {
-                break seen + at + 1;
-            }
-            seen = ahead.len();
-            if !self.read_more()? {
-                break seen;
-            }
+        let n = match memchr::memchr(end, self.ahead()) {
+            Some(at) => at + 1,
+            None => self.find_further(end)?,
         };
-        if n == 0 {
-            return Ok(None);
-        }
-        let line = self.at;
+        let from = self.at;
         self.at += n as u64;
-        let skip = usize::try_from(line - self.base).unwrap_or(usize::MAX);
-        Ok(self.buffer.get(skip..).and_then(|bytes| bytes.get(..n)))
+        let skip = usize::try_from(from.wrapping_sub(self.base)).unwrap_or(usize::MAX);
+        Ok(self.buffer.get(skip..skip.saturating_add(n)).filter(|line| !line.is_empty()))
+    }
+
+    /// The length of a line of which no end was read yet, and which is ahead whole then.
+    #[cold]
+    fn find_further(&mut self, end: u8) -> io::Result<usize> {
+        loop {
+            let seen = self.ahead().len();
+            if !self.read_more()? {
+                return Ok(seen);
+            }
+            if let Some(at) = memchr::memchr(end, &self.ahead()[seen..]) {
+                return Ok(seen + at + 1);
+            }
+        }
     }
 
     /// Reads behind what was read ahead, and keeps that; whether there was something.

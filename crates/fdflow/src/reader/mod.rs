@@ -86,6 +86,7 @@ impl Reader {
     /// # Errors
     ///
     /// What reading says; [`UnexpectedEof`](io::ErrorKind::UnexpectedEof) where the file was cut.
+    #[inline]
     pub fn next_line(&mut self) -> io::Result<Option<&[u8]>> {
         self.next_until(b'\n')
     }
@@ -95,6 +96,7 @@ impl Reader {
     /// # Errors
     ///
     /// As for [`next_line`](Self::next_line).
+    #[inline]
     pub fn next_until(&mut self, end: u8) -> io::Result<Option<&[u8]>> {
         match &mut self.by {
             By::Buffered(by) => by.next_until(end),
@@ -104,6 +106,7 @@ impl Reader {
 }
 
 impl Read for Reader {
+    #[inline]
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         match &mut self.by {
             By::Buffered(by) => by.read(buffer),
@@ -120,6 +123,7 @@ impl Read for Reader {
 }
 
 impl BufRead for Reader {
+    #[inline]
     fn fill_buf(&mut self) -> io::Result<&[u8]> {
         match &mut self.by {
             By::Buffered(by) => by.fill_buf(),
@@ -127,6 +131,7 @@ impl BufRead for Reader {
         }
     }
 
+    #[inline]
     fn consume(&mut self, n: usize) {
         match &mut self.by {
             By::Buffered(by) => by.consume(n),
@@ -136,6 +141,7 @@ impl BufRead for Reader {
 }
 
 impl Seek for Reader {
+    #[inline]
     fn seek(&mut self, to: SeekFrom) -> io::Result<u64> {
         match &mut self.by {
             By::Buffered(by) => by.seek(to),

@@ -6,9 +6,12 @@ use std::io;
 use std::os::fd::AsFd;
 use std::path::Path;
 
+use rustix::fs::FileType;
+
 use super::buffered::Buffered;
 use super::choice::{self, Access, Choice, Way, Why};
 use super::{By, Reader};
+use crate::kind::Kind;
 use crate::map::{DEFAULT_WINDOW, Map, MapError, MapOptions, MapReader};
 use crate::sys::{Kernel, System};
 
@@ -75,9 +78,17 @@ impl Options {
     /// As for [`reader`](super::reader), and as for [`read`](Self::read).
     pub fn open(&self, path: impl AsRef<Path>) -> io::Result<Reader> {
         let path = path.as_ref();
-        File::open(path)
-            .and_then(|file| self.read(file))
-            .map_err(|error| io::Error::new(error.kind(), format!("{}: {error}", path.display())))
+        let open = || {
+            let file = File::open(path)?;
+            let found = rustix::fs::fstat(&file)?;
+            if FileType::from_raw_mode(found.st_mode) == FileType::RegularFile {
+                // It was opened for reading, and more there is not to be asked.
+                let length = u64::try_from(found.st_size).unwrap_or(0);
+                return self.read_as(file, Kind::File, length);
+            }
+            self.read(file)
+        };
+        open().map_err(|error| io::Error::new(error.kind(), format!("{}: {error}", path.display())))
     }
 
     /// Reads a file that is open: from its start, wherever its position is; a stream from where it
@@ -96,20 +107,23 @@ impl Options {
             let message = "the file is not open for reading";
             return Err(io::Error::new(io::ErrorKind::PermissionDenied, message));
         }
-        let length = traits.length.unwrap_or(0);
+        self.read_as(file, traits.kind, traits.length.unwrap_or(0))
+    }
+
+    fn read_as(&self, file: File, kind: Kind, length: u64) -> io::Result<Reader> {
         let choice = match self.way {
             Some(way) => Choice { way, why: Why::Asked },
             None => {
                 let steady = || self.unchanging || is_sealed(&file);
-                choice::choose(traits.kind, length, self.access, steady)
+                choice::choose(kind, length, self.access, steady)
             }
         };
         let by = match choice.way {
             Way::Buffered if self.access == Access::Sequential => {
-                By::Buffered(Buffered::in_order(file, traits.kind, length))
+                By::Buffered(Buffered::in_order(file, kind, length))
             }
-            Way::Buffered => By::Buffered(Buffered::jumping(file, traits.kind, length)),
-            Way::Whole => By::Buffered(Buffered::whole(file, traits.kind, length)),
+            Way::Buffered => By::Buffered(Buffered::jumping(file, kind, length)),
+            Way::Whole => By::Buffered(Buffered::whole(file, kind, length)),
             Way::Map => By::Mapped(self.mapped(file)?),
             Way::Windows => By::Mapped(self.mapped(file)?.window(DEFAULT_WINDOW)),
         };

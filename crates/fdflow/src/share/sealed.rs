@@ -5,7 +5,7 @@
 )]
 
 use std::fmt;
-use std::io::{self, Read, Write};
+use std::io::{self, BufWriter, Read, Write};
 use std::ops::Deref;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
@@ -17,6 +17,9 @@ use super::reader::SealedReader;
 use super::verify::{Flaw, NotSealed, verified_length};
 use crate::source::Source;
 use crate::transfer::Transfer;
+
+/// What a reader is copied through.
+const BUFFER: usize = 256 << 10;
 
 /// Bytes that cannot change any more: a memfd with all its seals (write, shrink, grow, seal), mapped.
 ///
@@ -75,7 +78,11 @@ impl Sealed {
     /// The reader's, and those of [`from_bytes`](Self::from_bytes).
     pub fn from_reader(mut reader: impl Read) -> io::Result<Self> {
         let mut builder = SealedBuilder::new()?;
-        io::copy(&mut reader, &mut builder)?;
+        // The buffer is what it copies through.
+        let mut buffered = BufWriter::with_capacity(BUFFER, &mut builder);
+        io::copy(&mut reader, &mut buffered)?;
+        buffered.flush()?;
+        drop(buffered);
         Ok(builder.seal()?)
     }
 

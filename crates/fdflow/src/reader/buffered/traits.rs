@@ -11,6 +11,7 @@ use crate::map::{sought, target};
 use crate::source::{self, Source};
 
 impl Read for Buffered {
+    #[inline]
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         if buffer.is_empty() {
             return Ok(0);
@@ -51,6 +52,7 @@ impl Read for Buffered {
 }
 
 impl BufRead for Buffered {
+    #[inline]
     fn fill_buf(&mut self) -> io::Result<&[u8]> {
         if self.ahead().is_empty() {
             self.fetch()?;
@@ -58,12 +60,14 @@ impl BufRead for Buffered {
         Ok(self.ahead())
     }
 
+    #[inline]
     fn consume(&mut self, n: usize) {
         self.at += n.min(self.ahead().len()) as u64;
     }
 }
 
 impl Seek for Buffered {
+    #[inline]
     fn seek(&mut self, to: SeekFrom) -> io::Result<u64> {
         if !self.placed {
             return Err(Errno::SPIPE.into());
