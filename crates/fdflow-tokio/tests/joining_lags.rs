@@ -223,6 +223,37 @@ fn one_that_is_looked_at_in_vain_again_and_again_keeps_its_route() {
 }
 
 #[test]
+fn a_source_that_is_held_up_and_looked_at_again_and_again_keeps_its_route() {
+    on_each_runtime_between_sockets("held up", || async {
+        if !denied().is_empty() {
+            return skipped("held up", "the environment denies it");
+        }
+        let bytes = pattern(30_000_000, 77);
+        let (feed, source) = pair(Sort::Tcp).await;
+        let mut fanout = Fanout::new(source);
+        let (joiner, counters) = (fanout.joiner(), fanout.counters());
+        let (_slow, stuck) = joins_stuck(&joiner, Lag::Block).await;
+        let feeding = writing(feed, bytes.clone(), 500_000);
+        let mut run = pin!(fanout.run());
+        let wakes = Arc::<Wakes>::default();
+        // Until everything is full, and long after that.
+        let (mut still, mut before) = (0, 0);
+        while still < 500 {
+            assert!(poll_once(run.as_mut(), &wakes).is_pending());
+            tokio::task::yield_now().await;
+            let now = counters.bytes();
+            still = if now == before && now > 0 { still + 1 } else { 0 };
+            before = now;
+        }
+        let catching = reading(stuck);
+        run.await.unwrap();
+        feeding.await.unwrap();
+        assert!(catching.await.unwrap() == bytes);
+        assert_eq!(counters.bytes_by(Route::Splice), 30_000_000);
+    });
+}
+
+#[test]
 fn from_the_end_on_one_that_everybody_waits_for_can_be_let_go() {
     if without_user_space() {
         return skipped("let go", "between sockets nothing goes without user space");

@@ -160,17 +160,18 @@ impl Drop for Lanes<'_> {
 
 #[cfg(test)]
 mod tests {
+    use std::fs::File;
     use std::time::Duration;
 
     use super::super::joined::Joined;
     use super::*;
     use crate::counters::Counters;
-    use crate::plain::Plain;
 
-    fn newcomer<'a>() -> (Joined, Newcomer<'a>) {
+    fn newcomer<'a>(sink: &Arc<File>) -> (Joined, Newcomer<'a>) {
         let joins = Joins::open(Lag::Block).unwrap();
         let (joined, ticket) = Joined::new(joins.account(), Counters::new(), Arc::default());
-        (joined, Newcomer { sink: Arc::new(Plain::new(Vec::new())), joins, ticket })
+        let sink = Arc::clone(sink);
+        (joined, Newcomer { sink, joins, ticket })
     }
 
     #[test]
@@ -178,11 +179,13 @@ mod tests {
         let (hub, _inlet) = Hub::open().unwrap();
         let linger = Linger { others: Duration::ZERO, block: None };
         let mut lanes = Lanes::new(hub, linger);
-        lanes.add(Arc::new(Plain::new(Vec::new())), Lag::Block).unwrap();
-        let (stays, first) = newcomer();
+        // Takes bytes by every route.
+        let sink = Arc::new(tempfile::tempfile().unwrap());
+        lanes.add(Arc::<File>::clone(&sink), Lag::Block).unwrap();
+        let (stays, first) = newcomer(&sink);
         lanes.admit(first);
         for _ in 0..10_000 {
-            let (joined, next) = newcomer();
+            let (joined, next) = newcomer(&sink);
             lanes.admit(next);
             joined.leave();
             lanes.dismiss();
