@@ -4,6 +4,7 @@
 mod consume;
 mod copying;
 mod haul;
+mod peruse;
 mod pieces;
 mod reading;
 mod share;
@@ -66,7 +67,7 @@ pub(crate) struct Select {
 pub(crate) enum Role {
     /// Reads a file in one way and measures that.
     #[command(hide = true)]
-    Peruse(reading::Options),
+    Peruse(peruse::Options),
     /// Moves the file at standard input to standard output and measures that.
     #[command(hide = true)]
     Haul(haul::Options),
@@ -78,7 +79,7 @@ pub(crate) enum Role {
 /// Does a child's work and reports it.
 pub(crate) fn act(role: &Role) -> io::Result<()> {
     match role {
-        Role::Peruse(options) => crate::roles::report(&reading::peruse(options)?),
+        Role::Peruse(options) => crate::roles::report(&peruse::peruse(options)?),
         Role::Haul(options) => crate::roles::report(&haul::haul(options)?),
         Role::Consume(options) => crate::roles::report(&consume::consume(options)?),
     }

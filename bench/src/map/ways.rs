@@ -11,8 +11,8 @@ use fdflow::map::{Map, Windows};
 use fdflow::reader::{Access, Options, Reader};
 use memmap2::Mmap;
 
+use super::peruse::Task;
 use super::pieces::Across;
-use super::reading::Task;
 use super::site::{BLOCK, NEEDLE, count_in};
 
 /// What plain reads of all of a file ask for at a time.

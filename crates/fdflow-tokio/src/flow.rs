@@ -172,6 +172,8 @@ impl<S: AsyncSource + Clone, D: AsyncSink + Clone> Flow<S, D> {
         }
         if source.is_file() {
             self.rare().cached = Some(Cached::default());
+        } else if let Some(rare) = &mut self.rare {
+            rare.cached = None;
         }
         if let Some(rare) = &mut self.rare {
             // Another runtime may drive this run.

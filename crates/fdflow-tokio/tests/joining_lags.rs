@@ -11,24 +11,11 @@ use std::time::Duration;
 use fdflow::{Lag, Route, SinkEnd, SinkReport};
 use fdflow_tokio::{Alone, Fanout, Joined, Joiner};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::task::JoinHandle;
 
+use support::joining::{joins, on_each_runtime_between_sockets};
 use support::socket::{Socket, Sort, narrow, pair, reset, tcp};
-use support::{Wakes, denied, in_paused_time, on_each_runtime, pattern, poll_once, reading};
+use support::{Wakes, denied, in_paused_time, pattern, poll_once, reading};
 use support::{skipped, until, without_user_space, writing};
-
-fn on_runtimes<F: Future<Output = ()>>(name: &str, test: impl Fn() -> F) {
-    if without_user_space() {
-        return skipped(name, "between sockets nothing goes without user space");
-    }
-    on_each_runtime(test);
-}
-
-/// A sink that joins, and a task that reads all that it gets.
-async fn joins(joiner: &Joiner<'static>, lag: Lag) -> (Joined, JoinHandle<Vec<u8>>) {
-    let (sink, catch) = pair(Sort::Tcp).await;
-    (joiner.join(sink, lag).unwrap(), reading(catch))
-}
 
 /// A sink that joins, and that nobody reads from.
 async fn joins_stuck(joiner: &Joiner<'static>, lag: Lag) -> (Joined, Socket) {
@@ -44,7 +31,7 @@ fn sum(told: &SinkReport) -> u64 {
 
 #[test]
 fn a_sink_that_fails_is_told_of_and_the_others_get_everything() {
-    on_runtimes("fails", || async {
+    on_each_runtime_between_sockets("fails", || async {
         let bytes = pattern(6_000_000, 70);
         let (feed, source) = pair(Sort::Tcp).await;
         let mut fanout = Fanout::new(source).alone(Alone::Wait);
@@ -72,7 +59,7 @@ fn a_sink_that_fails_is_told_of_and_the_others_get_everything() {
 
 #[test]
 fn a_sink_that_stands_still_misses_bytes_and_the_account_of_them_is_whole() {
-    on_runtimes("drop beyond", || async {
+    on_each_runtime_between_sockets("drop beyond", || async {
         let bytes = pattern(5_000_000, 71);
         let (feed, source) = pair(Sort::Unix).await;
         let mut fanout = Fanout::new(source).alone(Alone::Wait).linger(Duration::from_millis(10));
@@ -116,7 +103,7 @@ async fn writing_on(mut feed: Socket, bytes: Vec<u8>) -> Socket {
 
 #[test]
 fn a_sink_that_takes_everything_at_once_does_not_lag_however_much_comes() {
-    on_runtimes("does not lag", || async {
+    on_each_runtime_between_sockets("does not lag", || async {
         let bytes = pattern(9_000_000, 76);
         let source = tempfile::tempfile().unwrap();
         std::fs::write(proc_path(&source), &bytes).unwrap();
@@ -175,7 +162,7 @@ fn proc_path(file: &std::fs::File) -> String {
 
 #[test]
 fn one_that_everybody_waits_for_holds_all_up_until_it_moves_again() {
-    on_runtimes("block", || async {
+    on_each_runtime_between_sockets("block", || async {
         let bytes = pattern(20_000_000, 73);
         let (feed, source) = pair(Sort::Tcp).await;
         let mut fanout = Fanout::new(source).alone(Alone::Wait);
@@ -206,7 +193,7 @@ fn one_that_everybody_waits_for_holds_all_up_until_it_moves_again() {
 
 #[test]
 fn one_that_is_looked_at_in_vain_again_and_again_keeps_its_route() {
-    on_runtimes("keeps its route", || async {
+    on_each_runtime_between_sockets("keeps its route", || async {
         if !denied().is_empty() {
             return skipped("keeps its route", "the environment denies it");
         }

@@ -73,29 +73,36 @@ impl Camera {
 
 #[test]
 fn live_readers_go_on_from_memory_and_nothing_is_lost_within_its_bound() {
-    on_a_full_disk("within memory", |disk| async move {
-        let path = disk.path("cam.ts");
-        let bytes = pattern(1_400_000, 1);
-        let mut camera = Camera::new(options(), &path);
-        let live = Viewer::of(&camera.recording, Start::Live);
-        camera.send(&bytes, &live).await;
-        let failed = camera.events.next("failing").await[0];
-        assert!(failed > 900_000 && failed < ROOM, "{failed}");
-        assert_eq!(std::fs::metadata(&path).unwrap().len(), failed);
-        assert_eq!(camera.recording.end(), 1_400_000);
-        disk.free();
-        assert_eq!(camera.events.next("resumed").await, [1_400_000, 0]);
-        until(|| !descriptors().iter().any(|name| name.starts_with("/memfd:"))).await;
-        let late = Viewer::of(&camera.recording, Start::Beginning);
-        camera.send(&bytes[..9_000], &live).await;
-        let (writer, _, events) = camera.ended().await;
-        writer.finish().await.unwrap();
-        let all = [&bytes[..], &bytes[..9_000]].concat();
-        live.has(&all).await;
-        late.has(&all).await;
-        assert!(std::fs::read(&path).unwrap() == all);
-        assert_eq!(events.rest().await, [""; 0]);
-    });
+    for rotated in [u64::MAX, 300_000] {
+        on_a_full_disk("within memory", |disk| async move {
+            let path = disk.path("cam.ts");
+            let bytes = pattern(6_400_000, 1);
+            let options = || options().memory(64 << 20).rotate_size(rotated);
+            let mut camera = Camera::new(options(), &path);
+            let live = Viewer::of(&camera.recording, Start::Live);
+            camera.send(&bytes, &live).await;
+            let failed = camera.events.next("failing").await[0];
+            assert!(failed > 900_000 && failed < ROOM, "{failed}");
+            assert_eq!(camera.recording.end(), 6_400_000);
+            disk.free();
+            assert_eq!(camera.events.next("resumed").await, [6_400_000, 0]);
+            until(|| !descriptors().iter().any(|name| name.starts_with("/memfd:"))).await;
+            let late = Viewer::of(&camera.recording, Start::Beginning);
+            camera.send(&bytes[..9_000], &live).await;
+            let (writer, recording, events) = camera.ended().await;
+            writer.finish().await.unwrap();
+            let all = [&bytes[..], &bytes[..9_000]].concat();
+            live.has(&all).await;
+            late.has(&all).await;
+            assert!(recorded(&path) == all);
+            assert_eq!(lost(&events.rest().await), None);
+            drop(recording);
+            let (again, writer) = options().open(&path).unwrap();
+            let viewer = Viewer::of(&again, Start::Beginning);
+            writer.finish().await.unwrap();
+            viewer.has(&all).await;
+        });
+    }
 }
 
 #[test]

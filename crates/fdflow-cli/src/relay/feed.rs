@@ -105,7 +105,8 @@ impl Feed {
         alone: Alone,
         linger: Duration,
     ) -> Result<(), String> {
-        let mut fanout = fanout(producer, alone, linger);
+        let producer = Arc::new(producer);
+        let mut fanout = fanout(Arc::clone(&producer), alone, linger);
         let joiner = fanout.joiner();
         begin(joiner.clone());
         let counters = fanout.counters();
@@ -113,7 +114,7 @@ impl Feed {
         let mut run = std::pin::pin!(fanout.run());
         let (fanned, end) = tokio::select! {
             fanned = &mut run => (fanned, End::Complete),
-            end = self.ends(|| counters.bytes()) => {
+            end = self.ends(&producer, || counters.bytes()) => {
                 joiner.end();
                 (run.await, end)
             }
@@ -194,7 +195,7 @@ impl Feed {
     }
 
     /// Returns when the stream is to end, or the producer has been idle for too long.
-    async fn ends(&self, taken: impl Fn() -> u64) -> End {
+    async fn ends(&self, producer: &Producer, taken: impl Fn() -> u64) -> End {
         let Some(idle) = self.idle else {
             self.stop.stopped().await;
             return End::Stopped;
@@ -206,7 +207,8 @@ impl Feed {
                 () = tokio::time::sleep(idle) => {}
             }
             let now = taken();
-            if now == before {
+            // Where readers are waited for, it is not the producer who is late.
+            if now == before && !producer.has_more() {
                 return End::Idle;
             }
             before = now;
@@ -219,7 +221,7 @@ impl Takes for RecordingWriter {
         let counters = self.counters();
         tokio::select! {
             recorded = self.record(producer) => recorded.map(|()| End::Complete),
-            end = feed.ends(|| counters.bytes()) => Ok(end),
+            end = feed.ends(producer, || counters.bytes()) => Ok(end),
         }
     }
 
@@ -238,7 +240,7 @@ impl Takes for Piped {
         feed.supply.counted_in(counters.clone());
         let moved = tokio::select! {
             moved = transfer.run() => moved.map(|_| End::Complete),
-            end = feed.ends(|| counters.bytes()) => Ok(end),
+            end = feed.ends(producer, || counters.bytes()) => Ok(end),
         };
         let rest = transfer.into_parts();
         self.1 += rest.report.bytes() + rest.undelivered.len() as u64;
@@ -260,7 +262,7 @@ impl Takes for Piped {
 }
 
 fn fanout<S: AsyncSource>(source: S, alone: Alone, linger: Duration) -> Fanout<'static, S> {
-    Fanout::new(source).alone(alone).linger(linger)
+    Fanout::new(source).alone(alone).linger(linger).linger_for_blocking(linger)
 }
 
 /// The end of a fan-out. That nobody was there to get it is no failure.

@@ -9,7 +9,8 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use fdflow_tokio::{AsyncSource, Plain};
-use rustix::fs::FileType;
+use rustix::event::{PollFd, PollFlags, Timespec};
+use rustix::fs::{FileType, Mode, OFlags};
 use socket2::{SockRef, TcpKeepalive};
 use tokio::net::unix::pipe;
 use tokio::net::{TcpStream, UnixStream};
@@ -43,16 +44,37 @@ impl Producer {
         match kind {
             FileType::RegularFile | FileType::BlockDevice => Ok(Self::File(fd.into())),
             FileType::Directory => Err(rustix::io::Errno::ISDIR.into()),
+            FileType::Fifo if is_left(&fd) => Ok(Self::waited_for(fd)),
             FileType::Fifo => {
-                // Another description of the same pipe, with flags of its own.
-                let again = File::open(format!("/proc/self/fd/{}", fd.as_raw_fd()))?;
-                Ok(Self::Pipe(pipe::Receiver::from_file(again)?))
+                // Another description of the same pipe, with flags of its own. Of a FIFO whose last
+                // writer goes meanwhile, opening it would wait for the next.
+                let path = format!("/proc/self/fd/{}", fd.as_raw_fd());
+                let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::CLOEXEC;
+                let again = rustix::fs::open(path, flags, Mode::empty())?;
+                Ok(Self::Pipe(pipe::Receiver::from_owned_fd(again)?))
             }
-            _ => {
-                let file = tokio::fs::File::from_std(fd.into());
-                Ok(Self::Other(Box::new(Plain::new(file))))
-            }
+            _ => Ok(Self::waited_for(fd)),
         }
+    }
+
+    /// A file that this process has opened itself.
+    fn opened(file: File) -> io::Result<Self> {
+        if FileType::from_raw_mode(rustix::fs::fstat(&file)?.st_mode) == FileType::Fifo {
+            return Ok(Self::Pipe(pipe::Receiver::from_file(file)?));
+        }
+        Self::new(file.into())
+    }
+
+    fn waited_for(fd: OwnedFd) -> Self {
+        Self::Other(Box::new(Plain::new(tokio::fs::File::from_std(fd.into()))))
+    }
+
+    /// Whether it has sent what nobody has taken yet.
+    pub(super) fn has_more(&self) -> bool {
+        let Some(fd) = self.source().descriptor() else { return false };
+        let mut fds = [PollFd::from_borrowed_fd(fd, PollFlags::IN)];
+        let polled = rustix::event::poll(&mut fds, Some(&Timespec::default()));
+        polled.is_ok() && fds[0].revents().contains(PollFlags::IN)
     }
 
     fn socket(conn: Conn) -> Self {
@@ -169,7 +191,14 @@ impl Origin {
 async fn open(path: &Path) -> io::Result<Producer> {
     let path = path.to_owned();
     let opened = tokio::task::spawn_blocking(move || File::open(path)).await;
-    Producer::new(opened.map_err(|_| io::Error::from(io::ErrorKind::Interrupted))??.into())
+    Producer::opened(opened.map_err(|_| io::Error::from(io::ErrorKind::Interrupted))??)
+}
+
+/// Whether nobody writes to a pipe any more. It can be read without waiting.
+fn is_left(fd: &OwnedFd) -> bool {
+    let mut fds = [PollFd::new(fd, PollFlags::empty())];
+    let polled = rustix::event::poll(&mut fds, Some(&Timespec::default()));
+    polled.is_ok() && fds[0].revents().contains(PollFlags::HUP)
 }
 
 fn too_late() -> io::Error {

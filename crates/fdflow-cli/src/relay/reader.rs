@@ -34,6 +34,8 @@ pub(super) enum View {
     Following(Following, Recording),
     /// In a fan-out.
     Joined(Arc<Joined>),
+    /// Behind a pipe that is in a fan-out; these are of its own bytes.
+    Piped(Arc<Joined>, Counters),
 }
 
 /// What a reader is told.
@@ -78,6 +80,7 @@ impl Reader {
         self.view.get().map(|view| match view {
             View::Following(following, _) => following.counters().clone(),
             View::Joined(joined) => joined.counters(),
+            View::Piped(_, counters) => counters.clone(),
         })
     }
 
@@ -90,7 +93,7 @@ impl Reader {
     pub(super) fn start(&self) -> Option<u64> {
         match self.view.get()? {
             View::Following(following, _) => Some(following.start()),
-            View::Joined(joined) => joined.at(),
+            View::Joined(joined) | View::Piped(joined, _) => joined.at(),
         }
     }
 
@@ -98,7 +101,7 @@ impl Reader {
     pub(super) fn missed(&self) -> u64 {
         match self.view.get() {
             Some(View::Following(following, _)) => following.missed(),
-            Some(View::Joined(joined)) => joined.missed(),
+            Some(View::Joined(joined) | View::Piped(joined, _)) => joined.missed(),
             None => 0,
         }
     }
@@ -110,6 +113,10 @@ impl Reader {
                 recording.end().saturating_sub(following.at())
             }
             Some(View::Joined(joined)) => joined.behind(),
+            Some(View::Piped(joined, counters)) => {
+                let in_pipe = joined.counters().bytes().saturating_sub(counters.bytes());
+                joined.behind() + in_pipe
+            }
             None => 0,
         }
     }

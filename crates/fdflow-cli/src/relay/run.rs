@@ -6,13 +6,15 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use fdflow::Routes;
-use fdflow_tokio::{Alone, Recording, RecordingWriter};
+use fdflow_tokio::{Alone, Joiner, Recording, RecordingWriter};
 use tokio::sync::oneshot;
 use tokio::time::timeout;
 
 use super::admin::Admin;
 use super::feed::{Feed, Stop};
 use super::flags::Flags;
+use super::http::Site;
+use super::listeners::{Listeners, Speaks};
 use super::live::Live;
 use super::log::Log;
 use super::origin::Origin;
@@ -39,12 +41,12 @@ const MAX_LAG: u64 = 1 << 20;
 /// Relays until the stream or a signal ends it.
 pub(super) fn run(flags: &Flags) -> Result<u8, String> {
     limits::no_huge_pages();
-    flags.check()?;
+    let threads = if flags.record.is_some() { limits::threads(flags.threads) } else { 1 };
+    let mut listeners = Listeners::inherited(threads)?;
+    flags.check(!listeners.is_empty())?;
     let origin = Origin::open(&flags.from)?;
     let recorded = flags.record.as_deref().map(|path| record(path, flags)).transpose()?;
-    let threads = if recorded.is_some() { limits::threads(flags.threads) } else { 1 };
-    let mut listening = listen::inherited(threads)?;
-    listening.extend(listen::all(&flags.listen, threads)?);
+    listeners.open(flags, threads)?;
     let shared = Arc::new(shared(flags)?);
     shared.reserve.fill();
     let admin_at = flags.admin.as_ref().map_or(Ok(Vec::new()), |address| {
@@ -52,7 +54,7 @@ pub(super) fn run(flags: &Flags) -> Result<u8, String> {
     })?;
     let supply = Arc::new(Supply::new(origin.text()));
     let seen = recorded.as_ref().map(|(seen, _)| Arc::clone(seen));
-    let text = greeting(&supply.from, seen.as_deref(), &listening, &admin_at);
+    let text = greeting(&supply.from, seen.as_deref(), &listeners, &admin_at);
     let feed = Feed {
         origin,
         reconnect: flags.reconnect.map(|span| span.0),
@@ -75,7 +77,7 @@ pub(super) fn run(flags: &Flags) -> Result<u8, String> {
     let code = runtime.block_on(async {
         // Before the addresses are printed: who reads them may send a signal at once.
         let mut signals = Signals::new()?;
-        let started = start(feed, recorded, &mut listening, threads, &shared)?;
+        let started = start(feed, recorded, &mut listeners, threads, &shared)?;
         admin::serve(admin_at, &answers, "relay");
         // Where nobody reads it, it is not needed.
         let mut out = io::stdout().lock();
@@ -84,7 +86,7 @@ pub(super) fn run(flags: &Flags) -> Result<u8, String> {
         Ok::<u8, String>(until_over(started, &mut signals, &shared).await)
     })?;
     runtime.shutdown_background();
-    drop(listening);
+    drop(listeners);
     if let Some(log) = &shared.log {
         log.end();
     }
@@ -139,8 +141,12 @@ fn shared(flags: &Flags) -> Result<Shared, String> {
         linger: flags.linger.map_or(Duration::from_secs(30), |span| span.0),
         routes: routes(flags),
     };
-    // A reader has a socket, and without a recording a pipe.
-    let each = if flags.record.is_some() { 1 } else { 3 };
+    // A reader has a socket, and without a recording a pipe; one of HTTP has another.
+    let each = match (flags.record.is_some(), flags.http.is_empty()) {
+        (true, _) => 1,
+        (false, true) => 3,
+        (false, false) => 5,
+    };
     let files = limits::open_files();
     let default = ((files - files / 4) / each).max(1);
     let most = flags.max_readers.and_then(|most| usize::try_from(most).ok());
@@ -153,13 +159,14 @@ fn shared(flags: &Flags) -> Result<Shared, String> {
         reserve: Reserve::default(),
         over: Stop::new(),
         log,
+        http: Site::new(flags)?,
     })
 }
 
 fn greeting(
     from: &str,
     recorded: Option<&Recorded>,
-    listening: &[Listening],
+    listeners: &Listeners,
     admin: &[Listening],
 ) -> String {
     let mut text = format!("relaying {from}\n");
@@ -167,9 +174,7 @@ fn greeting(
         let (path, bytes) = (recorded.path.display(), recorded.look().kept);
         text.push_str(&format!("recording to {path}, which has {bytes} bytes\n"));
     }
-    for one in listening {
-        text.push_str(&format!("readers at {}\n", one.address_text()));
-    }
+    text.push_str(&listeners.text());
     for one in admin {
         text.push_str(&format!("health, metrics and flows at {}\n", one.url("http")));
     }
@@ -186,11 +191,10 @@ struct Started {
 fn start(
     feed: Feed,
     recorded: Option<(Arc<Recorded>, RecordingWriter)>,
-    listening: &mut [Listening],
+    listeners: &mut Listeners,
     count: usize,
     shared: &Arc<Shared>,
 ) -> Result<Started, String> {
-    let mut acceptors = || listening.iter_mut().filter_map(Listening::take).collect::<Vec<_>>();
     let failed = |error| format!("cannot start a thread: {error}; try fewer --threads");
     let stop = feed.stop.clone();
     let (told, outcome) = oneshot::channel();
@@ -198,7 +202,7 @@ fn start(
     if let Some((seen, writer)) = recorded {
         let _first = shared.stream.set(Stream::Recorded(seen.recording.clone())).is_ok();
         for number in 0..count {
-            let (acceptors, shared) = (acceptors(), Arc::clone(shared));
+            let (acceptors, shared) = (listeners.take(), Arc::clone(shared));
             let serve = async move {
                 worker::accept_all(acceptors, &shared);
                 std::future::pending().await
@@ -214,7 +218,7 @@ fn start(
         };
         threads.push(Thread::start("record", || record).map_err(failed)?);
     } else {
-        let fan_out = fan_out(feed, acceptors(), Arc::clone(shared));
+        let fan_out = fan_out(feed, listeners.take(), Arc::clone(shared));
         let fan_out = async move {
             let _told = told.send(fan_out.await).is_ok();
             std::future::pending().await
@@ -224,15 +228,24 @@ fn start(
     Ok(Started { threads, stop, outcome })
 }
 
-async fn fan_out(feed: Feed, acceptors: Vec<Acceptor>, shared: Arc<Shared>) -> Result<(), String> {
+async fn fan_out(
+    feed: Feed,
+    acceptors: Vec<(Speaks, Acceptor)>,
+    shared: Arc<Shared>,
+) -> Result<(), String> {
     let alone = match shared.terms.lag {
         LagPolicy::Block => Alone::Wait,
         _ => Alone::Drop,
     };
     let linger = shared.terms.linger;
-    let begin = |joiner| {
-        let _first = shared.stream.set(Stream::Fanned(joiner)).is_ok();
+    let begin = |joiner: Joiner<'static>| {
+        let _first = shared.stream.set(Stream::Fanned(joiner.clone())).is_ok();
         worker::accept_all(acceptors, &shared);
+        let shared = Arc::clone(&shared);
+        tokio::spawn(async move {
+            joiner.source_ended().await;
+            shared.over.stop();
+        });
     };
     let fanned = feed.fan_out(begin, alone, linger).await;
     shared.over.stop();
@@ -242,7 +255,7 @@ async fn fan_out(feed: Feed, acceptors: Vec<Acceptor>, shared: Arc<Shared>) -> R
 /// Until the stream has ended and every reader with it, or a second signal.
 async fn until_over(started: Started, signals: &mut Signals, shared: &Shared) -> u8 {
     let Started { threads, stop, mut outcome } = started;
-    let mut cut = false;
+    let mut cut = 0;
     let outcome = loop {
         tokio::select! {
             outcome = &mut outcome => break outcome.unwrap_or(Ok(())),
@@ -252,35 +265,35 @@ async fn until_over(started: Started, signals: &mut Signals, shared: &Shared) ->
                         log.reopen();
                     }
                 }
-                Asked::End if stop.is_stopped() => {
-                    cut = true;
-                    shared.live.command_all(Order::End);
-                }
+                Asked::End if stop.is_stopped() => cut = cut_readers(shared).await,
                 Asked::End => stop.stop(),
             },
         }
     };
-    if !cut {
-        tokio::select! {
-            () = shared.gate.empty() => {}
-            () = signals.end() => {}
-        }
-    }
-    let open = shared.gate.inside();
-    if open > 0 {
-        eprintln!("fdflow: relay: readers cut: {open}");
-        shared.live.command_all(Order::End);
-        let _ended = timeout(LAST, shared.gate.empty()).await.is_ok();
+    tokio::select! {
+        () = shared.gate.empty() => {}
+        () = signals.end() => cut = cut_readers(shared).await,
     }
     for thread in threads {
         thread.end();
     }
+    if cut > 0 {
+        eprintln!("fdflow: relay: readers cut: {cut}");
+    }
     match outcome {
-        Ok(()) if open == 0 => DONE,
+        Ok(()) if cut == 0 => DONE,
         Ok(()) => FAILED,
         Err(message) => {
             eprintln!("fdflow: relay: {message}");
             FAILED
         }
     }
+}
+
+/// Ends all readers, and gives them the time to. How many there were.
+async fn cut_readers(shared: &Shared) -> usize {
+    let open = shared.gate.inside();
+    shared.live.command_all(Order::End);
+    let _ended = timeout(LAST, shared.gate.empty()).await.is_ok();
+    open
 }

@@ -203,6 +203,21 @@ impl Stream {
         either!(self, s => { let mut s: &_ = s; s.write_all(bytes) })
     }
 
+    /// As many of these bytes as are taken at once.
+    pub fn send_what_fits(&self, bytes: &[u8]) -> usize {
+        either!(self, s => s.set_nonblocking(true).unwrap());
+        let mut sent = 0;
+        while sent < bytes.len() {
+            match either!(self, s => { let mut s: &_ = s; s.write(&bytes[sent..]) }) {
+                Ok(n) => sent += n,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
+                Err(error) => panic!("{error}"),
+            }
+        }
+        either!(self, s => s.set_nonblocking(false).unwrap());
+        sent
+    }
+
     /// Exactly so many bytes.
     #[track_caller]
     pub fn receive(&self, n: usize) -> Vec<u8> {

@@ -44,8 +44,12 @@ impl Process {
             let number = path.file_name().and_then(|name| name.to_str()?.parse::<u32>().ok());
             number.is_some_and(|number| number > 2)
         };
+        // What the test was started with, the program was too.
+        let inherited = Self(std::process::id()).all_descriptors();
+        let inherited: HashSet<String> = inherited.into_iter().map(|(_, what)| what).collect();
         let all = self.all_descriptors();
-        let pipes = all.iter().filter(|(path, what)| what.starts_with("pipe:") && is_ours(path));
+        let is_pipe = |what: &String| what.starts_with("pipe:") && !inherited.contains(what);
+        let pipes = all.iter().filter(|(path, what)| is_pipe(what) && is_ours(path));
         let mut seen = HashSet::new();
         let mut full = 0;
         for (path, what) in pipes {
@@ -66,6 +70,16 @@ impl Process {
             text.split(' ').next()?.parse::<u64>().ok()
         };
         tasks.filter_map(ran).sum()
+    }
+
+    /// Whether all of its threads sleep.
+    pub fn sleeps(self) -> bool {
+        let tasks = std::fs::read_dir(format!("/proc/{}/task", self.0)).unwrap();
+        let sleeps = |task: std::io::Result<std::fs::DirEntry>| {
+            let status = std::fs::read_to_string(task.unwrap().path().join("status"));
+            status.is_ok_and(|status| status.contains("State:\tS"))
+        };
+        tasks.into_iter().all(sleeps)
     }
 
     /// None of its threads runs for so long, which is longer than its timers that may be left.

@@ -115,6 +115,21 @@ impl Relay {
         eventually(|| self.process().pipes().1 > readers, "readers that have joined");
     }
 
+    /// Sends it this until it takes nothing more, since somebody is waited for. How much it was.
+    #[track_caller]
+    pub fn fill(&self, producer: &Stream, stream: &[u8]) -> usize {
+        let mut sent = 0;
+        let is_full = || {
+            let (before, ran) = (sent, self.process().ran());
+            sent += producer.send_what_fits(&stream[sent..]);
+            assert!(sent < stream.len(), "it has taken everything");
+            let rests = || self.process().sleeps() && self.process().ran() == ran;
+            sent == before && (0..20).all(|_| rests())
+        };
+        eventually(is_full, "a relay that waits");
+        sent
+    }
+
     pub fn process(&self) -> Process {
         Process(self.server.pid())
     }

@@ -188,6 +188,7 @@ impl<'a, S: AsyncSource> Running<'a, S> {
             self.rest = undelivered;
             self.failed = self.failed.take().or(error.map(io::Error::from));
             self.lanes.hub.last_bytes();
+            self.door.source_ended();
         }
     }
 

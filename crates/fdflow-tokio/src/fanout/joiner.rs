@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Context;
 
 use fdflow::{Joins, Lag};
+use tokio::sync::watch;
 use tokio::time::Instant;
 
 use super::AnySink;
@@ -28,6 +29,8 @@ pub(super) struct Door<'a> {
     queue: Mutex<Queue<'a>>,
     relayed: AtomicU64,
     dropped: AtomicU64,
+    /// Nothing more is taken from the source.
+    fed: watch::Sender<bool>,
 }
 
 #[derive(Default)]
@@ -90,6 +93,13 @@ impl<'a> Joiner<'a> {
         self.door.bell.ring();
     }
 
+    /// Waits until nothing more is taken from the source: it has ended, has failed or was
+    /// [ended](Self::end). Sinks may still have much to get.
+    pub async fn source_ended(&self) {
+        // The sender is in this very value.
+        drop(self.door.fed.subscribe().wait_for(|fed| *fed).await);
+    }
+
     /// Whether no more sinks can join.
     #[must_use]
     pub fn is_over(&self) -> bool {
@@ -112,7 +122,8 @@ impl<'a> Joiner<'a> {
 impl<'a> Door<'a> {
     pub(super) fn new() -> Self {
         let (relayed, dropped) = (AtomicU64::new(0), AtomicU64::new(0));
-        Self { bell: Arc::default(), queue: Mutex::default(), relayed, dropped }
+        let fed = watch::Sender::new(false);
+        Self { bell: Arc::default(), queue: Mutex::default(), relayed, dropped, fed }
     }
 
     fn queue(&self) -> MutexGuard<'_, Queue<'a>> {
@@ -147,6 +158,11 @@ impl<'a> Door<'a> {
             std::mem::take(&mut queue.waiting)
         };
         drop(waiting);
+        self.source_ended();
+    }
+
+    pub(super) fn source_ended(&self) {
+        self.fed.send_replace(true);
     }
 
     pub(super) fn show(&self, relayed: u64, dropped: u64) {

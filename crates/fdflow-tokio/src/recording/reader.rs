@@ -10,6 +10,7 @@ use std::task::Poll;
 
 use fdflow::{Operation, Routes, Side, TransferError};
 
+use super::kept::Kept;
 use super::piece::Piece;
 use super::shared::Shared;
 use super::timeline::Found;
@@ -17,6 +18,9 @@ use crate::counters::Counters;
 use crate::end::AsyncSink;
 use crate::plain::Plain;
 use crate::transfer::Transfer;
+
+/// So far behind the end bytes are in the page cache still: they were written just now.
+const RECENT: u64 = 16 << 20;
 
 /// Follows a recording into a sink: [`Recording::reader`](super::Recording::reader).
 ///
@@ -63,6 +67,15 @@ impl Place {
 }
 
 impl Following {
+    pub(super) fn new(place: Arc<Place>) -> Self {
+        Self(place)
+    }
+
+    /// So many bytes are left out: for those who send in ways of their own.
+    pub fn skip(&self, bytes: u64) {
+        self.0.missed.fetch_add(bytes, Ordering::Relaxed);
+    }
+
     /// The byte of the stream that it began with.
     #[must_use]
     pub fn start(&self) -> u64 {
@@ -102,7 +115,8 @@ pub enum ReaderEnd {
 #[derive(Debug)]
 struct Current<D> {
     piece: Arc<Piece>,
-    transfer: Transfer<Arc<File>, Arc<D>>,
+    kept: Arc<Kept>,
+    transfer: Transfer<Arc<Kept>, Arc<D>>,
     /// Where in the file it began.
     offset: u64,
     /// How many bytes it was told to send in all.
@@ -241,19 +255,21 @@ impl<D: AsyncSink> Reader<D> {
             Some(current) => current,
             None => self.begin(piece.file()?, piece, offset),
         };
+        current.kept.set_recent(self.shared.end().saturating_sub(self.place.at()) <= RECENT);
         current.limit = current.given() + length;
         current.transfer.set_limit(current.limit);
         Ok(self.current.insert(current))
     }
 
     fn begin(&self, file: Arc<File>, piece: &Arc<Piece>, offset: u64) -> Current<D> {
-        let transfer = Transfer::new(file, Arc::clone(&self.sink));
+        let kept = Arc::new(Kept::new(file));
+        let transfer = Transfer::new(Arc::clone(&kept), Arc::clone(&self.sink));
         let transfer = transfer.source_offset(offset).count_in(self.place.counters.clone());
         let transfer = match self.routes {
             Some(routes) => transfer.routes(routes),
             None => transfer,
         };
-        Current { piece: Arc::clone(piece), transfer, offset, limit: 0 }
+        Current { piece: Arc::clone(piece), kept, transfer, offset, limit: 0 }
     }
 
     /// The file that has its next bytes is not to be had.

@@ -1,19 +1,16 @@
 //! Gives the bytes of one pipe to the pipes of all lanes.
 
+mod waiting;
+
 use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
-use std::sync::mpsc::{Receiver, TryRecvError};
 use std::time::Duration;
 
-use arrayvec::ArrayVec;
-use rustix::io::Errno;
-
-use super::lane::{Lane, Over};
+use super::lane::Lane;
 use super::report::FanoutReport;
-use crate::cancel::{Bell, Cancel};
+use crate::cancel::Cancel;
 use crate::engine::{Stop, fanout};
-use crate::error::{Cancelled, Fault};
 use crate::kind::Kind;
 use crate::operation::Operation;
 use crate::pipe::ReadEnd;
@@ -22,6 +19,7 @@ use crate::route::Route;
 use crate::stage::Buffer;
 use crate::sys::errno::{Verdict, uninterrupted, verdict};
 use crate::sys::{End, Interest, Kernel};
+pub(super) use waiting::cancelled;
 
 /// What is copied at a time where `tee` is refused.
 const BLOCK: usize = 64 << 10;
@@ -88,24 +86,6 @@ impl<'a, K: Kernel> Hub<'a, K> {
             at: 0,
             waits: 0,
             cancel: None,
-        }
-    }
-
-    /// Until the source has ended, or no lane is attached, or it is cancelled.
-    pub(super) fn relay(&mut self) -> Result<(), Fault> {
-        loop {
-            if self.cancel.as_ref().is_some_and(Cancel::answer) {
-                return Err(cancelled());
-            }
-            match self.turn().map_err(broken)? {
-                Turn::Moved => {}
-                Turn::AwaitsSource => {
-                    let here = Interest { fd: self.reader.as_fd(), readable: true };
-                    self.poll(&[here], None).map_err(broken)?;
-                }
-                Turn::AwaitsLane => self.wait_for_lane().map_err(broken)?,
-                Turn::Ended => return Ok(()),
-            }
         }
     }
 
@@ -296,24 +276,6 @@ impl<'a, K: Kernel> Hub<'a, K> {
         Ok(())
     }
 
-    /// Waits for a lane that holds the others up, no longer than any of these may.
-    fn wait_for_lane(&self) -> io::Result<()> {
-        let holding = || self.lanes.iter().filter(|lane| lane.holds_up());
-        let patience = holding().filter_map(Lane::patience).min();
-        let Some(feed) = holding().find_map(|lane| lane.feed.as_ref()) else { return Ok(()) };
-        self.poll(&[Interest { fd: feed.as_fd(), readable: false }], patience)
-    }
-
-    /// Waits for one of these, or to be cancelled.
-    fn poll(&self, interests: &[Interest<'_>], timeout: Option<Duration>) -> io::Result<()> {
-        let bell = self.cancel.as_ref().map(Cancel::interest);
-        let all: ArrayVec<Interest<'_>, 4> = interests.iter().copied().chain(bell).collect();
-        match self.kernel.poll(&all, timeout) {
-            Ok(_) | Err(Errno::INTR) => Ok(()),
-            Err(errno) => Err(errno.into()),
-        }
-    }
-
     /// Gives up `tee` where a lane has room and takes nothing all the same, and only the caller
     /// can have changed that. Whether it did.
     pub(super) fn unstick(&mut self) -> io::Result<bool> {
@@ -357,47 +319,6 @@ impl<'a, K: Kernel> Hub<'a, K> {
             }
         }
         Ok(rest)
-    }
-
-    /// Lets the lanes run dry, or stop where `pausing`. Whether it was cancelled meanwhile.
-    pub(super) fn finish(
-        &mut self,
-        over: &Receiver<Over<'a>>,
-        bell: &Bell,
-        mut pausing: bool,
-    ) -> io::Result<bool> {
-        if pausing {
-            self.lanes.iter().for_each(Lane::pause);
-        } else {
-            self.lanes.iter_mut().for_each(Lane::close);
-        }
-        while self.lanes.iter().any(Lane::runs) {
-            if !pausing {
-                if self.cancel.as_ref().is_some_and(Cancel::answer) {
-                    pausing = true;
-                    self.lanes.iter().for_each(Lane::pause);
-                } else {
-                    self.lanes.iter_mut().for_each(Lane::look_after);
-                }
-            }
-            let waited_for = self.lanes.iter().filter(|lane| lane.runs() && !lane.is_detached());
-            let patience = waited_for.filter_map(Lane::patience).min().filter(|_| !pausing);
-            self.poll(&[bell.interest()], patience)?;
-            bell.answer();
-            loop {
-                match over.try_recv() {
-                    Ok(over) => {
-                        if let Some(lane) = self.lanes.get_mut(over.index) {
-                            lane.ended(over);
-                        }
-                    }
-                    Err(TryRecvError::Empty) => break,
-                    // A thread panicked: the scope passes that on.
-                    Err(TryRecvError::Disconnected) => return Ok(pausing),
-                }
-            }
-        }
-        Ok(pausing)
     }
 
     /// A lane more. What was before the head is nothing to it.
@@ -468,12 +389,4 @@ enum There {
 /// A pipe as an end of a call that finds bytes or room there.
 fn end(fd: BorrowedFd<'_>) -> End<'_> {
     End { fd, kind: Kind::Pipe, at: None, nowait: false }
-}
-
-pub(super) fn cancelled() -> Fault {
-    Fault::plain(Operation::Wait, io::Error::other(Cancelled))
-}
-
-fn broken(cause: io::Error) -> Fault {
-    Fault::plain(Operation::Tee, cause)
 }

@@ -1,17 +1,17 @@
 //! The way to one sink: a pipe, a thread that empties it into the sink, and the account of it.
 
+mod thread;
+
 use std::io;
 use std::os::fd::AsFd;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::Sender;
-use std::thread::{Builder, Scope};
 use std::time::{Duration, Instant};
 
 use super::Lag;
 use super::account::Account;
 use super::report::{Gap, SinkEnd, SinkReport};
-use crate::cancel::{Bell, Cancel};
+use crate::cancel::Cancel;
 use crate::error::TransferError;
 use crate::pipe::{Pipe, ReadEnd, WriteEnd};
 use crate::progress::Progress;
@@ -20,23 +20,13 @@ use crate::source::Sink;
 use crate::stage::WIDE;
 use crate::sys::never_wait;
 use crate::transfer::Transfer;
+pub(super) use thread::Over;
 
 /// So many gaps are told one by one.
 const GAPS: usize = 1024;
 
 /// What empties a lane's pipe into its sink.
 type Outlet<'a> = Box<Transfer<ReadEnd, Box<dyn Sink + Send + 'a>>>;
-
-/// What a lane's thread says when it is done, or has been stopped.
-#[derive(Debug)]
-pub(super) struct Over<'a> {
-    /// Which lane.
-    pub(super) index: usize,
-    error: Option<TransferError>,
-    report: Report,
-    /// What is gone on with, where it was stopped.
-    outlet: Option<Outlet<'a>>,
-}
 
 /// How long a sink may take nothing after the source's end.
 #[derive(Debug, Clone, Copy)]
@@ -86,24 +76,6 @@ pub(super) struct Lane<'a> {
 }
 
 impl<'a> Lane<'a> {
-    /// A pipe for `sink`, which nobody empties yet.
-    pub(super) fn open(
-        sink: Box<dyn Sink + Send + 'a>,
-        lag: Lag,
-        linger: Duration,
-    ) -> io::Result<Self> {
-        let (reader, feed) = pipe_for(lag)?;
-        let mut lane = Self::with(lag, Linger { others: linger, block: None }, feed);
-        let account = lane.account.clone();
-        let mut outlet =
-            Transfer::new(reader, sink).observe(move |progress| account.took_up_to(progress.bytes));
-        if lag != Lag::Block {
-            lane.cancel = Some(outlet.cancel_handle()?);
-        }
-        lane.outlet = Some(Box::new(outlet));
-        Ok(lane)
-    }
-
     /// A lane whose pipe somebody else empties.
     pub(super) fn with(lag: Lag, linger: Linger, feed: WriteEnd) -> Self {
         Self {
@@ -146,71 +118,20 @@ impl<'a> Lane<'a> {
     /// The driver is done with its sink.
     pub(super) fn left(&mut self, error: Option<TransferError>, report: Report) {
         self.shut();
-        self.ended(Over { index: 0, error, report, outlet: None });
+        self.conclude(error, report);
+    }
+
+    fn conclude(&mut self, error: Option<TransferError>, report: Report) {
+        self.runs = false;
+        if let Some(error) = error {
+            self.end.get_or_insert(SinkEnd::Failed(error));
+        }
+        self.report = Some(report);
     }
 
     fn waited(&self) -> Duration {
         let since = self.since.map(|since| (self.clock)().saturating_duration_since(since));
         since.unwrap_or_default()
-    }
-
-    /// Has a thread empty its pipe, if anything is to be done. `pauses`: it must be possible to
-    /// stop it.
-    pub(super) fn start<'s>(
-        &mut self,
-        scope: &'s Scope<'s, '_>,
-        index: usize,
-        pauses: bool,
-        over: Sender<Over<'a>>,
-        bell: Arc<Bell>,
-    ) -> io::Result<()>
-    where
-        'a: 's,
-    {
-        let Some(outlet) = &mut self.outlet else { return Ok(()) };
-        if pauses && self.cancel.is_none() {
-            self.cancel = Some(outlet.cancel_handle()?);
-        }
-        if let Some(cancel) = &self.cancel {
-            // Of the run before, which may have ended without hearing it.
-            cancel.answer();
-        }
-        self.since = self.since.map(|_| (self.clock)());
-        let Some(mut outlet) = self.outlet.take() else { return Ok(()) };
-        let detached = Arc::clone(&self.detached);
-        Builder::new().spawn_scoped(scope, move || {
-            // Rings last, also when a panic drops it.
-            let _bell = RingsOnDrop(bell);
-            let over = over;
-            let error = outlet.run().err();
-            let stopped = error.as_ref().is_some_and(TransferError::is_cancelled);
-            if stopped && !detached.load(Ordering::Acquire) {
-                let report = outlet.report().clone();
-                drop(over.send(Over { index, error: None, report, outlet: Some(outlet) }));
-                return;
-            }
-            let parts = outlet.into_parts();
-            // Closes both: the hub sees the pipe broken, and the far end of an owned sink its end.
-            drop((parts.source, parts.sink));
-            drop(over.send(Over { index, error, report: parts.report, outlet: None }));
-        })?;
-        self.runs = true;
-        Ok(())
-    }
-
-    /// Its thread is to stop, so that another run can go on. It can only be waited for that
-    /// until it has.
-    pub(super) fn pause(&self) {
-        if let Some(cancel) = &self.cancel {
-            cancel.cancel();
-        }
-    }
-
-    /// No thread could be had for it.
-    pub(super) fn abandon(&mut self) {
-        self.outlet = None;
-        self.detach(SinkEnd::Cancelled);
-        self.report.get_or_insert_default();
     }
 
     /// How many bytes may be put into its pipe now.
@@ -353,19 +274,6 @@ impl<'a> Lane<'a> {
         }
     }
 
-    /// Its thread is done, or has stopped.
-    pub(super) fn ended(&mut self, over: Over<'a>) {
-        self.runs = false;
-        if over.outlet.is_some() && self.end.is_none() {
-            self.outlet = over.outlet;
-            return;
-        }
-        if let Some(error) = over.error {
-            self.end.get_or_insert(SinkEnd::Failed(error));
-        }
-        self.report = Some(over.report);
-    }
-
     pub(super) fn runs(&self) -> bool {
         self.runs
     }
@@ -394,17 +302,6 @@ impl<'a> Lane<'a> {
         let missed = self.account.missed();
         SinkReport { bytes, gaps: self.gaps.clone(), missed, unsent, end, report }
     }
-
-    /// The sink and the bytes that are on the way to it, where it was stopped.
-    pub(super) fn into_rest(self) -> Option<(Box<dyn Sink + Send + 'a>, Vec<u8>)> {
-        drop(self.feed);
-        let parts = self.outlet?.into_parts();
-        let mut undelivered = parts.undelivered;
-        let mut reader = parts.source;
-        // In memory, and nobody writes any more.
-        drop(io::Read::read_to_end(&mut reader, &mut undelivered));
-        Some((parts.sink, undelivered))
-    }
 }
 
 /// A pipe for a lane, whose write end does not block.
@@ -416,12 +313,4 @@ pub(super) fn pipe_for(lag: Lag) -> io::Result<(ReadEnd, WriteEnd)> {
     let (reader, feed) = Pipe::with_capacity(room)?.split();
     never_wait(feed.as_fd())?;
     Ok((reader, feed))
-}
-
-struct RingsOnDrop(Arc<Bell>);
-
-impl Drop for RingsOnDrop {
-    fn drop(&mut self) {
-        self.0.ring();
-    }
 }

@@ -110,8 +110,11 @@ impl Scene<'_> {
                     }
                 }
             }
-            for (lane, at) in self.hub.lanes.iter().zip(&self.lanes) {
+            for (lane, at) in self.hub.lanes.iter_mut().zip(&self.lanes) {
                 lane.saw_taken(self.kernel.got_len(*at) as u64);
+                if self.in_step && self.kernel.is_broken(*at) {
+                    lane.shut();
+                }
             }
         }
         Err("turns without an end".to_owned())
