@@ -3,10 +3,12 @@
 
 mod support;
 
+use std::net::TcpStream;
+
 use rustix::process::Signal;
 use support::relay::Relay;
 use support::seen::Seen;
-use support::server::eventually;
+use support::server::{Client, eventually};
 use support::watched::Admin;
 use support::{fdflow, pattern};
 
@@ -31,6 +33,36 @@ fn a_reader_that_is_deleted_ends_whether_it_waits_or_not() {
             }
         }
         assert_eq!(seen.metric("readers_ended_total", &["why=\"cut\""]), 2);
+    }
+}
+
+#[test]
+fn a_reader_that_speaks_http_is_told_and_deleted_as_others_are() {
+    for record in [&[][..], &["--record"]] {
+        let seen = Seen::run(fdflow(), "json", record, &["--http", "127.0.0.1:0"]);
+        let line = |line: &&String| line.starts_with("HTTP at http://");
+        let at = seen.relay.server.greeting.iter().find(line).unwrap();
+        let at = at.rsplit_once("://").unwrap().1.trim_end_matches('/');
+        let producer = seen.produce();
+        let mut client = Client::new(TcpStream::connect(at).unwrap());
+        let peer = client.stream.local_addr().unwrap().to_string();
+        client.send(b"GET / HTTP/1.0\r\n\r\n");
+        assert!(client.head().starts_with("HTTP/1.0 200 "));
+        eventually(|| !seen.readers()[0]["start"].is_null(), "a place in the stream");
+        let bytes = pattern(300_000);
+        producer.send(&bytes);
+        assert!(client.bytes(bytes.len()) == bytes);
+        eventually(|| seen.readers()[0]["bytes"] == 300_000, "bytes that were given");
+        let reader = seen.readers().remove(0);
+        assert_eq!((&reader["kind"], &reader["peer"]), (&"http".into(), &peer.into()), "{reader}");
+        assert_eq!((&reader["missed"], &reader["lag"]), (&0.into(), &0.into()), "{reader}");
+        assert_eq!(seen.metric("reader_bytes_total", &[]), 300_000);
+        let answer = seen.admin.ask("DELETE", &format!("/flows/{}", reader["id"]));
+        assert!(answer.starts_with("HTTP/1.1 204 "), "{answer}");
+        let line = seen.relay.ended_by("cut");
+        assert_eq!((&*line.kind, line.bytes, line.start), ("http", 300_000, Some(0)), "{line:?}");
+        assert_eq!(seen.metric("reader_bytes_total", &[]), 300_000);
+        assert!(client.is_cut());
     }
 }
 
