@@ -219,3 +219,23 @@ fn cause(error: &io::Error) -> String {
 fn tell(what: &str) {
     eprintln!("fdflow: relay: the recording: {what}");
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bytes_that_follow_lost_ones_are_more_of_the_same_gap() {
+        let mut state = State::default();
+        state.lose(100..200);
+        state.lose(200..300);
+        state.lose(300..300);
+        // The disk has had some in between.
+        state.lose(350..400);
+        assert_eq!(state.missing, [100..300, 350..400]);
+        assert_eq!((state.counts.gaps, state.counts.lost), (2, 250));
+        state.end_gap();
+        state.lose(400..500);
+        assert_eq!((state.counts.gaps, state.counts.lost), (3, 350));
+    }
+}
