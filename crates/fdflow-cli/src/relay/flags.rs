@@ -83,7 +83,8 @@ pub(super) struct Flags {
     #[arg(long, value_name = "N", help_heading = "Operation", value_parser = clap::value_parser!(u16).range(1..=1024))]
     pub(super) threads: Option<u16>,
 
-    /// Serve /healthz, /metrics (Prometheus) and /flows here: PORT, HOST:PORT or unix://PATH
+    /// Serve /healthz, /readyz (is there a producer?), /metrics (Prometheus) and /flows here, and take
+    /// cuts (DELETE /flows/ID): PORT, HOST:PORT or unix://PATH
     #[arg(long, value_name = "ADDR", help_heading = "Operation")]
     pub(super) admin: Option<Address>,
 

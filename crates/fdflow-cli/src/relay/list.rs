@@ -6,7 +6,7 @@
 //! | key | value |
 //! |---|---|
 //! | `producer` | `from` where; its `state`: `connected`, `awaited` or `over`; `peer`, its address, and `since` when it is connected; `connections` so far, tries that `failed_to_connect` and those that `failed`; `end`, how far the stream has come |
-//! | `recording` | `null`, or its `path`; the first byte that is kept, `start`, and its `end`; `bytes` that are kept, in so many `files`; whether it is `failing`; bytes that were `lost`, in how many `gaps`, files that were `rotated` and `removed`, since the program began |
+//! | `recording` | `null`, or its `path`; the first byte that is kept, `start`, and its `end`; `bytes` that are kept, in so many `files`; whether it is `failing`; bytes that were `lost`, in how many `gaps`, files that were begun after another (`rotated`) and those that are kept no longer (`removed`), since the program began |
 //! | `readers` | each reader, in the order in which they came |
 //!
 //! The producer and each reader have `bytes`, the `route` that they went by, `idle`, seconds since

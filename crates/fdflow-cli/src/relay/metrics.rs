@@ -20,7 +20,7 @@
 //! | `recording_files` | | files that it is in |
 //! | `recording_failing` | | 1 while the disk takes nothing |
 //! | `recording_lost_bytes`, `recording_gaps` | | counters: bytes that are missing in it, and in how many places |
-//! | `recording_rotated`, `recording_removed` | | counters: files that were begun after another, and removed |
+//! | `recording_rotated`, `recording_removed` | | counters: files that were begun after another, and those that are kept no longer |
 //! | `recording_troubles` | | counter: what went wrong beside the bytes: the index, syncing, rotating, removing |
 //! | `pipes`, `open_files` | | of the process, as those of `fdflow proxy` |
 //!
@@ -148,7 +148,7 @@ impl Seen {
         out.counter("recording_lost_bytes", "Bytes that are missing in it", counts.lost)?;
         out.counter("recording_gaps", "Places where it misses bytes", counts.gaps)?;
         out.counter("recording_rotated", "Files begun after another", counts.rotated)?;
-        out.counter("recording_removed", "Files removed", counts.removed)?;
+        out.counter("recording_removed", "Files that are kept no longer", counts.removed)?;
         let what = "What went wrong with it beside the bytes";
         out.counter("recording_troubles", what, counts.troubles)
     }

@@ -24,8 +24,11 @@ pub(super) struct Recorded {
 
 #[derive(Debug, Default)]
 struct State {
-    files: u64,
-    is_failing: bool,
+    /// With which bytes the files begin. That one is removed is seen by what is kept: it is told of
+    /// later, and not at all where that fails.
+    files: VecDeque<u64>,
+    /// The first byte that was not in a file when the disk failed.
+    failing: Option<u64>,
     /// What is missing between the first byte that is kept and the end.
     missing: VecDeque<Range<u64>>,
     counts: Counts,
@@ -72,7 +75,9 @@ impl Recorded {
         loop {
             at = match recording.look(at) {
                 Look::Bytes { offset, length, .. } => {
-                    state.files += u64::from(offset == 0);
+                    if offset == 0 {
+                        state.files.push_back(at);
+                    }
                     at + length
                 }
                 Look::Missing { until } => {
@@ -83,8 +88,9 @@ impl Recorded {
             };
         }
         // The one that is written to, before its first byte.
-        let is_empty = std::fs::metadata(path).is_ok_and(|facts| facts.len() == 0);
-        state.files += u64::from(is_empty);
+        if std::fs::metadata(path).is_ok_and(|facts| facts.len() == 0) {
+            state.files.push_back(at);
+        }
         Self { path: path.to_owned(), recording, state: Mutex::new(state) }
     }
 
@@ -93,23 +99,21 @@ impl Recorded {
         let mut state = self.locked();
         match event {
             RecordingEvent::Failing { at, error } => {
-                state.is_failing = true;
+                state.failing = Some(*at);
                 let cause = cause(error);
                 tell(&format!("{cause}; bytes from {at} on are kept in memory"));
             }
             RecordingEvent::Lost { at, bytes } => state.lose(*at..*at + *bytes),
             RecordingEvent::Resumed { at, missing } => {
-                state.is_failing = false;
+                state.failing = None;
                 state.end_gap();
                 tell(&format!("it goes on, and has come up to byte {at}; {missing} are missing"));
             }
             RecordingEvent::Rotated { .. } => {
                 state.counts.rotated += 1;
-                state.files += 1;
-            }
-            RecordingEvent::Removed { .. } => {
-                state.counts.removed += 1;
-                state.files = state.files.saturating_sub(1);
+                // What is in memory goes into the new one.
+                let first = state.failing.unwrap_or_else(|| self.recording.end());
+                state.files.push_back(first);
             }
             RecordingEvent::Trouble { what, error } => {
                 state.trouble(format!("cannot {what}: {error}"));
@@ -129,14 +133,18 @@ impl Recorded {
         while state.missing.front().is_some_and(|gap| gap.end <= start) {
             state.missing.pop_front();
         }
+        while state.files.get(1).is_some_and(|next| *next <= start) {
+            state.files.pop_front();
+            state.counts.removed += 1;
+        }
         let within = |gap: &Range<u64>| gap.end.min(end).saturating_sub(gap.start.max(start));
         let missing: u64 = state.missing.iter().map(within).sum();
         Seen {
             start,
             end,
             kept: (end - start).saturating_sub(missing),
-            files: state.files,
-            is_failing: state.is_failing,
+            files: state.files.len() as u64,
+            is_failing: state.failing.is_some(),
             counts: state.counts,
         }
     }
@@ -210,4 +218,24 @@ fn cause(error: &io::Error) -> String {
 
 fn tell(what: &str) {
     eprintln!("fdflow: relay: the recording: {what}");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bytes_that_follow_lost_ones_are_more_of_the_same_gap() {
+        let mut state = State::default();
+        state.lose(100..200);
+        state.lose(200..300);
+        state.lose(300..300);
+        // The disk has had some in between.
+        state.lose(350..400);
+        assert_eq!(state.missing, [100..300, 350..400]);
+        assert_eq!((state.counts.gaps, state.counts.lost), (2, 250));
+        state.end_gap();
+        state.lose(400..500);
+        assert_eq!((state.counts.gaps, state.counts.lost), (3, 350));
+    }
 }

@@ -12,6 +12,7 @@ pub mod origin;
 pub mod process;
 pub mod proxy;
 pub mod relay;
+pub mod seen;
 pub mod server;
 pub mod watched;
 
