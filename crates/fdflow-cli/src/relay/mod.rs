@@ -39,6 +39,11 @@ use crate::USAGE;
 ///
 /// An existing recording is gone on with. Beside FILE is FILE.index, which says when which byte came.
 ///
+/// HTTP has the stream at / (and at the name of the recording): from --start on, or from ?start=10m-back.
+/// With a recording, Range asks for bytes of the stream, counted from the first that was ever recorded.
+/// A body that lacks something ends without its last chunk, in HTTP/1.0 with a reset. Pages of other
+/// sites cannot read it unless --cors lets them.
+///
 /// When the producer ends, readers get what there is and the program ends; with --reconnect it waits
 /// for the producer instead. SIGTERM and SIGINT end the stream in the same way; a second signal does
 /// not wait for readers.

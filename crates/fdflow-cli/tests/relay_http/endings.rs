@@ -1,9 +1,12 @@
 //! How readers end, and the program with them.
 
+use std::net::TcpStream;
+
 use rustix::process::Signal;
 
 use super::site::{LARGE, Site};
 use super::support::relay::same;
+use super::support::server::eventually;
 use super::support::{fdflow, pattern};
 
 /// Nothing else is opened meanwhile.
@@ -81,7 +84,8 @@ fn a_second_signal_cuts_who_is_not_done() {
     producer.send(&pattern(10 * LARGE));
     site.has_recorded(10 * LARGE);
     site.relay.signal(Signal::TERM);
-    site.relay.said("has ended after");
+    // The stream has ended: nobody is let in any more.
+    eventually(|| TcpStream::connect(site.address()).is_err(), "closed doors");
     site.relay.signal(Signal::TERM);
     let ended = site.ended_by("drained");
     assert!(ended.bytes < 10 * LARGE as u64, "{ended:?}");

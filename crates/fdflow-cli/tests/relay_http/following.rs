@@ -139,6 +139,7 @@ fn what_is_recorded_goes_by_sendfile() {
     same(&reader.bytes(LARGE), &bytes);
     drop(producer);
     assert!(reader.rest_bytes().is_empty());
+    assert_eq!(site.relay.line()["route"], "sendfile");
     site.relay.is_done();
     let sent = || {
         let trace = std::fs::read_to_string(trace.path()).unwrap();

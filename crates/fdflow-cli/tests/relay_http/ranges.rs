@@ -94,20 +94,7 @@ fn what_is_kept_no_longer_cannot_be_had() {
 
 #[test]
 fn a_range_ends_before_a_gap() {
-    let site = Site::recorded(&[]);
-    let path = site.path("old.ts");
-    let bytes = pattern(100_000);
-    std::fs::write(&path, &bytes).unwrap();
-    let index = "fdflow recording index 1: time, stream byte, file byte\n".to_owned()
-        + "2026-11-22T21:02:31.123Z 00000000000000000000 00000000000000000000\n"
-        + "2026-11-22T21:02:32.124Z 00000000000000050000 00000000000000040000\n";
-    let first = index.lines().next().unwrap();
-    // Lines have one length.
-    let index = index.replacen(first, &format!("{first:66}"), 1);
-    std::fs::write(site.path("old.ts.index"), index).unwrap();
-    drop(site.relay);
-    let old = path.to_str().unwrap();
-    let site = Site::fanned(&["--record", old]);
+    let (site, bytes) = Site::with_a_gap(&[]);
     let _producer = site.relay.produce();
     let mut client = site.connect();
     let mut range = |asked: &str| Site::range(&mut client, asked);

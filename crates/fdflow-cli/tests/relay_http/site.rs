@@ -5,9 +5,9 @@ use std::net::{SocketAddr, TcpStream};
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 
-use super::support::fdflow;
 use super::support::relay::{Ended, Relay};
 use super::support::server::{Client, eventually};
+use super::support::{fdflow, pattern};
 
 /// More than ever goes with a head.
 pub const LARGE: usize = 3_000_000;
@@ -29,8 +29,25 @@ impl Site {
         Self::run(fdflow(), false, flags)
     }
 
-    pub fn run(mut command: Command, records: bool, flags: &[&str]) -> Self {
-        let dir = tempfile::tempdir().unwrap();
+    /// Goes on with a recording of these bytes, of which those from 40 000 on are of a stream's bytes
+    /// from 50 000 on.
+    pub fn with_a_gap(flags: &[&str]) -> (Self, Vec<u8>) {
+        let (dir, bytes) = (tempfile::tempdir().unwrap(), pattern(100_000));
+        std::fs::write(dir.path().join("cam.ts"), &bytes).unwrap();
+        // Its lines have one length.
+        let head = "fdflow recording index 1: time, stream byte, file byte";
+        let index = format!("{head:66}\n")
+            + "2026-11-22T21:02:31.123Z 00000000000000000000 00000000000000000000\n"
+            + "2026-11-22T21:02:32.124Z 00000000000000050000 00000000000000040000\n";
+        std::fs::write(dir.path().join("cam.ts.index"), index).unwrap();
+        (Self::run_in(dir, fdflow(), true, flags), bytes)
+    }
+
+    pub fn run(command: Command, records: bool, flags: &[&str]) -> Self {
+        Self::run_in(tempfile::tempdir().unwrap(), command, records, flags)
+    }
+
+    fn run_in(dir: tempfile::TempDir, mut command: Command, records: bool, flags: &[&str]) -> Self {
         command.args(["relay", "--from", "tcp-listen://127.0.0.1:0", "--log-format", "json"]);
         command.args(["--threads", "1", "--http", "127.0.0.1:0"]).args(flags);
         if records {

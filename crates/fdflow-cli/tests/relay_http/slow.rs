@@ -109,6 +109,35 @@ fn one_whose_bytes_are_kept_no_longer_sees_that_it_has_not_all() {
 }
 
 #[test]
+fn a_gap_ends_a_body_behind_all_that_came_before_it() {
+    let (site, bytes) = Site::with_a_gap(&["--start", "beginning"]);
+    let _producer = site.relay.produce();
+    let mut reader = site.follow("/");
+    same(&reader.bytes(40_000), &bytes[..40_000]);
+    let end = std::io::Read::read(&mut reader.stream, &mut [0; 9]);
+    assert_eq!(end.unwrap_err().kind(), ErrorKind::ConnectionReset);
+    let ended = site.ended_by("lagged");
+    assert_eq!((ended.bytes, ended.missed), (40_000, 0));
+    let Some(curl) = site.curl("/") else { return };
+    let (code, got) = curl.rest();
+    // What curl calls a partial file.
+    assert_eq!(code, Some(18));
+    same(&got, &bytes[..40_000]);
+    assert_eq!(site.ended_by("lagged").bytes, 40_000);
+}
+
+#[test]
+fn a_gap_that_was_never_recorded_is_left_out_where_it_is_to_be() {
+    let (site, bytes) = Site::with_a_gap(&["--start", "beginning", "--lag", "gap"]);
+    let _producer = site.relay.produce();
+    let mut reader = site.follow("/");
+    same(&reader.bytes(100_000), &bytes);
+    drop(reader);
+    let ended = site.ended_by("left");
+    assert_eq!((ended.start, ended.bytes, ended.missed), (Some(0), 100_000, 10_000));
+}
+
+#[test]
 fn a_gap_is_left_out_where_it_is_to_be() {
     let flags = ["--start", "beginning", "--rotate", "1M", "--keep", "2", "--lag", "gap"];
     let mut site = Site::recorded(&flags);
