@@ -24,6 +24,9 @@
 //! [`copy`] is the short way, [`Transfer`] the one with options. What can be a [`Source`] or a
 //! [`Sink`] is listed there; [`Plain`] makes one of any `Read` or `Write`. A [`Report`] tells the
 //! routes taken and why better ones were not; a [`TransferError`] also what became of the bytes.
+//!
+//! Programs that look at the bytes themselves have [`map`], files as memory, and [`reader()`], which
+//! reads a file by whichever way is the best for it.
 
 mod cancel;
 mod copy;
