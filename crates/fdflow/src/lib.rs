@@ -25,6 +25,9 @@
 //! [`Sink`] is listed there; [`Plain`] makes one of any `Read` or `Write`. A [`Report`] tells the
 //! routes taken and why better ones were not; a [`TransferError`] also what became of the bytes.
 //! [`share`] has memory that is filled once and then read by many, and passes descriptors.
+//!
+//! Programs that look at the bytes themselves have [`map`], files as memory, and [`reader()`], which
+//! reads a file by whichever way is the best for it.
 
 mod cancel;
 mod copy;

@@ -150,6 +150,8 @@ fn h64_a_window_that_is_gone_is_not_mapped() {
     reader.consume_all();
     file.cut(PAGE + 5);
     assert!(says_cut(&windows.next_window().unwrap_err(), PAGE, PAGE + 5));
+    file.cut(5);
+    assert!(says_cut(&windows.next_window().unwrap_err(), PAGE, 5));
     assert!(is_cut(&reader.fill_buf().unwrap_err()));
     assert!(reader.next_line().is_err());
 }

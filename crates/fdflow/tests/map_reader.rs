@@ -58,8 +58,8 @@ fn it_seeks_as_a_cursor_does() {
         SeekFrom::Start(PAGE as u64 - 1),
         SeekFrom::End(10),
         SeekFrom::Current(-20),
-        SeekFrom::Start(u64::MAX),
-        SeekFrom::Current(1),
+        SeekFrom::Start(i64::MAX as u64),
+        SeekFrom::Current(i64::MIN),
         SeekFrom::Current(-1),
         SeekFrom::End(i64::MIN),
         SeekFrom::Start(0),
@@ -79,6 +79,7 @@ fn it_seeks_as_a_cursor_does() {
             assert_eq!(got[..n], expected[..n]);
             cursor.set_position(cursor.position() - (all - n) as u64);
         }
+        assert!(reader.seek(SeekFrom::Start(1 << 63)).is_err());
     }
 }
 

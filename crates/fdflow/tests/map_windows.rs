@@ -126,7 +126,11 @@ fn a_match_that_crosses_a_border_is_found_once() {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(64))]
+    #![proptest_config(ProptestConfig {
+        cases: 64,
+        failure_persistence: None,
+        ..ProptestConfig::default()
+    })]
 
     #[test]
     fn matches_over_windows_are_those_of_the_whole(

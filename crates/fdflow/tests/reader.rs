@@ -8,6 +8,7 @@ use std::io::{self, BufRead, Cursor, Read, Seek, SeekFrom, Write};
 use std::os::unix::fs::FileExt;
 use std::thread::spawn;
 
+use fdflow::map::Windows;
 use fdflow::reader::{Access, Options, Reader, Way, Why};
 use fdflow::{Route, Routes, Transfer, reader};
 use proptest::prelude::*;
@@ -136,7 +137,11 @@ fn make(step: &Step, reader: &mut Reader, cursor: &mut Cursor<&[u8]>) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(48))]
+    #![proptest_config(ProptestConfig {
+        cases: 48,
+        failure_persistence: None,
+        ..ProptestConfig::default()
+    })]
 
     #[test]
     fn every_way_walks_as_a_cursor_does(steps in prop::collection::vec(step(), 1..40)) {
@@ -216,6 +221,15 @@ fn what_is_sealed_is_mapped_without_a_promise() {
     assert!(all == bytes[1000..]);
 }
 
+/// Adds all that is lent until the end.
+fn lent(reader: &mut Reader, all: &mut Vec<u8>) {
+    while let lent @ [_, ..] = reader.fill_buf().unwrap() {
+        all.extend_from_slice(lent);
+        let n = lent.len();
+        reader.consume(n);
+    }
+}
+
 #[test]
 fn what_is_added_while_it_is_read_is_read_too() {
     let _room = Room::enter();
@@ -225,13 +239,9 @@ fn what_is_added_while_it_is_read_is_read_too() {
             let file = file_of(&bytes[..first]);
             let mut reader = Options::new().access(access).read(file.try_clone().unwrap()).unwrap();
             let mut all = Vec::new();
-            while let lent @ [_, ..] = reader.fill_buf().unwrap() {
-                all.extend_from_slice(lent);
-                let n = lent.len();
-                reader.consume(n);
-            }
+            lent(&mut reader, &mut all);
             file.write_all_at(&bytes[first..], first as u64).unwrap();
-            reader.read_to_end(&mut all).unwrap();
+            lent(&mut reader, &mut all);
             assert!(all == bytes, "{access:?}, {first}");
         }
     }
@@ -368,6 +378,27 @@ fn what_cannot_be_read_is_an_error_with_its_path() {
     assert!(error.to_string().contains("missing"), "{error}");
     let error = Options::new().read(File::create(missing).unwrap()).unwrap_err();
     assert_eq!(error.kind(), io::ErrorKind::PermissionDenied);
+}
+
+#[test]
+fn more_than_there_is_memory_for_is_an_error() {
+    let _room = Room::enter();
+    let promises = fs::read_to_string("/proc/sys/vm/overcommit_memory").unwrap_or_default();
+    if promises.trim() == "1" {
+        return skipped("more_than_there_is_memory_for", "the kernel promises any amount of it");
+    }
+    let file = tempfile::tempfile().unwrap();
+    if let Err(error) = file.set_len(8 << 40) {
+        return skipped("more_than_there_is_memory_for", &error.to_string());
+    }
+    let errors = [
+        Options::new().way(Way::Whole).read(file.try_clone().unwrap()).unwrap().fill_buf().err(),
+        Options::new().read(file.try_clone().unwrap()).unwrap().read_to_end(&mut Vec::new()).err(),
+        Windows::checked(file).unwrap().size(usize::MAX).next_window().err().map(io::Error::from),
+    ];
+    for error in errors {
+        assert_eq!(error.unwrap().kind(), io::ErrorKind::OutOfMemory);
+    }
 }
 
 /// Bytes that this thread has read, by any call.

@@ -25,19 +25,20 @@ pub(super) fn map(
     range: Range<u64>,
     before: u64,
 ) -> Result<Map, MapError> {
-    target::still(file, range.clone(), before)?;
+    let shrunk = |now| MapError::Shrunk { at: range.start.max(now), before, now };
     let length = target::within(range.end, range.start, usize::MAX)?;
     let options = MapOptions::new().offset(range.start).length(length);
     let map = match right {
         // SAFETY: `Promised` comes from the caller of an unsafe function, who promised it.
         Right::Promised => unsafe { options.map(file) },
         Right::Sealed => options.map_sealed(file),
-    }?;
-    if map.len() < length {
-        let now = range.start + map.len() as u64;
-        return Err(MapError::Shrunk { at: now, before, now });
+    };
+    match map {
+        Ok(map) if map.len() == length => Ok(map),
+        Ok(map) => Err(shrunk(range.start + map.len() as u64)),
+        Err(MapError::Beyond { length, .. }) => Err(shrunk(length)),
+        Err(error) => Err(error),
     }
-    Ok(map)
 }
 
 /// The piece of a file that is looked at.
@@ -117,7 +118,8 @@ fn copy(
         buffer.copy_within(skip..skip + n, 0);
     }
     *held = range.start..range.start + n as u64;
-    if buffer.len() < length {
+    if let Some(more @ 1..) = length.checked_sub(buffer.len()) {
+        buffer.try_reserve_exact(more).map_err(|cause| MapError::system("allocating", cause))?;
         buffer.resize(length, 0);
     }
     target::read_known(file, &mut buffer[n..length], held.end, before)?;

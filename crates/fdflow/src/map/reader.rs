@@ -261,8 +261,7 @@ impl<F: AsFd> Seek for MapReader<F> {
     fn seek(&mut self, to: SeekFrom) -> io::Result<u64> {
         let length = self.range.end - self.range.start;
         let position = sought(to, self.position(), || Ok(length))?;
-        let at = self.range.start.checked_add(position).ok_or_else(nowhere)?;
-        self.at = at;
+        self.at = self.range.start.checked_add(position).ok_or_else(nowhere)?;
         Ok(position)
     }
 
@@ -282,11 +281,11 @@ pub(crate) fn sought(
         SeekFrom::Current(by) => from.checked_add_signed(by),
         SeekFrom::End(by) => length()?.checked_add_signed(by),
     };
-    position.ok_or_else(nowhere)
+    position.filter(|position| i64::try_from(*position).is_ok()).ok_or_else(nowhere)
 }
 
 fn nowhere() -> io::Error {
-    io::Error::new(io::ErrorKind::InvalidInput, "a position before the start, or beyond 2^64")
+    io::Error::new(io::ErrorKind::InvalidInput, "a position before the start, or beyond 2^63")
 }
 
 /// The file itself, from where the reader stands, as far as the reader goes.

@@ -1,6 +1,5 @@
 //! Which bytes of which file: looked at before they are mapped.
 
-use std::ops::Range;
 use std::os::fd::BorrowedFd;
 
 use rustix::io::Errno;
@@ -107,15 +106,6 @@ pub(super) fn within(length: u64, offset: u64, most: usize) -> Result<usize, Map
         Ok(wanted) if wanted <= LONGEST => Ok(wanted),
         _ => Err(MapError::TooLong { length: wanted }),
     }
-}
-
-/// Checks that `file` still reaches as far as `range` does, which it did when it was `before` long.
-pub(super) fn still(file: BorrowedFd<'_>, range: Range<u64>, before: u64) -> Result<(), MapError> {
-    let now = length(file)?;
-    if now < range.end {
-        return Err(MapError::Shrunk { at: now.max(range.start), before, now });
-    }
-    Ok(())
 }
 
 #[cfg(test)]

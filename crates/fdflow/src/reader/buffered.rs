@@ -131,7 +131,7 @@ impl Buffered {
         self.buffer.drain(..used);
         self.base = self.at;
         self.grow();
-        self.buffer.reserve(self.piece.max(ahead));
+        self.buffer.try_reserve(self.piece.max(ahead))?;
         Ok(self.append()? > 0)
     }
 
@@ -162,7 +162,8 @@ impl Buffered {
         }
         self.buffer.clear();
         if self.buffer.capacity() < self.piece || self.buffer.capacity() / 2 > self.piece {
-            self.buffer = Vec::with_capacity(self.piece);
+            self.buffer = Vec::new();
+            self.buffer.try_reserve_exact(self.piece)?;
         }
         if self.manner != Manner::Whole {
             self.base = self.at;

@@ -29,7 +29,7 @@ impl Read for Buffered {
     fn read_to_end(&mut self, bytes: &mut Vec<u8>) -> io::Result<usize> {
         let before = bytes.len();
         let known = self.length.saturating_sub(self.at);
-        bytes.reserve(usize::try_from(known).unwrap_or(0).saturating_add(1));
+        bytes.try_reserve(usize::try_from(known).unwrap_or(usize::MAX).saturating_add(1))?;
         loop {
             // Past the buffer once that is used up.
             bytes.extend_from_slice(self.ahead());
@@ -38,7 +38,7 @@ impl Read for Buffered {
                 break;
             }
             if bytes.capacity() == bytes.len() {
-                bytes.reserve(MOST);
+                bytes.try_reserve(MOST)?;
             }
             let n = self.read_at(self.at, bytes)?;
             self.came(self.at, n)?;
