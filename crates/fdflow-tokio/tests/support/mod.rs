@@ -6,6 +6,7 @@
     reason = "each test binary uses its own part of it, and fails by panicking"
 )]
 
+pub mod recorder;
 pub mod recording;
 pub mod slow_disk;
 pub mod small_disk;
