@@ -188,6 +188,19 @@ fn one_whose_source_is_quiet_on_a_full_disk_does_not_spin() {
 }
 
 #[test]
+fn h29_a_source_that_always_has_more_lets_others_have_their_turn_though_memory_takes_it_all() {
+    on_a_full_disk("turns", |disk| async move {
+        let mut file = tempfile::tempfile().unwrap();
+        std::io::Write::write_all(&mut file, &pattern(6_000_000, 9)).unwrap();
+        std::io::Seek::rewind(&mut file).unwrap();
+        let options = Recording::options().memory(64 << 10);
+        let (recording, mut writer) = options.open(disk.path("cam.ts")).unwrap();
+        assert!(at_most(300, writer.record(&file)).await.is_none());
+        assert!(recording.end() < 6_000_000);
+    });
+}
+
+#[test]
 fn each_loss_is_told_with_its_place() {
     on_a_full_disk("losses", |disk| async move {
         let bytes = pattern(3_000_000, 3);

@@ -3,16 +3,13 @@
 
 mod support;
 
-use std::fs::File;
-use std::io::{ErrorKind, Write};
-use std::os::fd::{AsFd, OwnedFd};
+use std::io::ErrorKind;
+use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
 
 use fdflow_tokio::{Recording, RecordingOptions, Start};
-use tokio::net::unix::pipe;
 
+use support::recorder::{self, child, feeding, length, until_longer};
 use support::recording::{Viewer, record, recorded};
 use support::{Room, current_thread, guarded, on_each_runtime, pattern};
 
@@ -112,56 +109,10 @@ fn whatever_became_of_the_index_every_byte_is_found_and_it_is_gone_on_with() {
     });
 }
 
-const CHILD: &str = "FDFLOW_TEST_RECORDS_TO";
-
-/// What the child does: records its standard input.
 #[test]
 #[ignore = "it is run as a process of its own by others"]
 fn records_its_standard_input() {
-    let Some(path) = std::env::var_os(CHILD) else { return };
-    current_thread().block_on(async {
-        let input: OwnedFd = std::io::stdin().as_fd().try_clone_to_owned().unwrap();
-        let input = pipe::Receiver::from_owned_fd(input).unwrap();
-        let options = Recording::options().rotate_size(40_000).sync_every(Duration::from_millis(5));
-        let (_, mut writer) = options.open(path).unwrap();
-        writer.record(&input).await.unwrap();
-        writer.finish().await.unwrap();
-    });
-}
-
-fn child(path: &Path) -> Child {
-    let mut command = Command::new(std::env::current_exe().unwrap());
-    command.args(["--exact", "--ignored", "records_its_standard_input"]).env(CHILD, path);
-    command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::inherit()).spawn().unwrap()
-}
-
-/// How many bytes the files of the recording have.
-fn length(dir: &Path) -> u64 {
-    // Some may change names meanwhile.
-    let entries = std::fs::read_dir(dir).unwrap().flatten();
-    let files = entries.filter(|entry| !entry.file_name().to_str().unwrap().ends_with(".index"));
-    files.filter_map(|file| Some(file.metadata().ok()?.len())).sum()
-}
-
-/// Waits until there are so many.
-fn until_longer(dir: &Path, than: u64) {
-    let deadline = Instant::now() + Duration::from_secs(20);
-    while length(dir) <= than {
-        assert!(Instant::now() < deadline, "it does not grow");
-        std::thread::sleep(Duration::from_micros(200));
-    }
-}
-
-/// Writes until the other end is gone.
-fn feeding(child: &mut Child, bytes: Vec<u8>) -> std::thread::JoinHandle<()> {
-    let mut input: File = OwnedFd::from(child.stdin.take().unwrap()).into();
-    std::thread::spawn(move || {
-        for piece in bytes.chunks(3_001) {
-            if input.write_all(piece).is_err() {
-                return;
-            }
-        }
-    })
+    recorder::run();
 }
 
 #[test]
@@ -172,7 +123,7 @@ fn a_process_that_is_killed_leaves_a_beginning_of_the_stream_that_the_next_goes_
     let bytes = pattern(40_000_000, 4);
     let mut end = 0;
     for round in 0..8_u64 {
-        let mut killed = child(&path);
+        let mut killed = child(&path, None);
         let fed = feeding(&mut killed, bytes[usize::try_from(end).unwrap()..].to_vec());
         // In the middle of a file, of a rotation, of whatever it is.
         until_longer(dir.path(), end + round * round * 4_321);
@@ -203,7 +154,7 @@ fn two_processes_do_not_record_to_the_same_file() {
     let _room = Room::enter();
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("cam.ts");
-    let mut other = child(&path);
+    let mut other = child(&path, None);
     // It does not end before this is dropped.
     let held = other.stdin.as_ref().unwrap().as_fd().try_clone_to_owned().unwrap();
     let fed = feeding(&mut other, pattern(10_000_000, 5));

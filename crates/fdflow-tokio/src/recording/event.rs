@@ -16,7 +16,8 @@ pub enum RecordingEvent {
         error: io::Error,
     },
     /// Bytes of the stream are lost to the recording, and to followers that had not got them yet:
-    /// the memory for them was full.
+    /// the memory for them was full. At the end of a recording it is told of what is in memory and
+    /// cannot be written; that is lost to the recording alone.
     Lost {
         /// The first of them.
         at: u64,
@@ -40,7 +41,8 @@ pub enum RecordingEvent {
         /// What it was called.
         path: PathBuf,
     },
-    /// Something beside the bytes went wrong: the index, syncing, rotating or removing.
+    /// Something beside the bytes went wrong: the index, syncing, rotating or removing. It is tried
+    /// again, but for removing, which is left to the next who opens the recording.
     Trouble {
         /// What was tried.
         what: &'static str,

@@ -74,7 +74,13 @@ impl RecordingWriter {
         let at = at.unwrap_or_else(|| self.shared.end());
         let running = rotation.running.get_or_insert_with(|| {
             let (old, path, next) = (Arc::clone(&self.current), self.path.clone(), rotation.next);
-            spawn_blocking(move || rotation::rotate(&old, &path, next, at))
+            let is_again = rotation.again.is_some();
+            spawn_blocking(move || {
+                if is_again {
+                    rotation::recover(&path)?;
+                }
+                rotation::rotate(&old, &path, next, at)
+            })
         });
         // It is awaited where it is kept: another call goes on if this one is dropped.
         let rotated = running.await.unwrap_or_else(|_| Err(io::ErrorKind::Interrupted.into()));

@@ -8,6 +8,9 @@ use std::path::{Path, PathBuf};
 
 use super::piece::of;
 
+/// There are no more files than this, so that there is always a next number.
+const MOST: u64 = 1 << 60;
+
 /// The file with this number.
 pub(super) fn numbered(path: &Path, number: u64) -> PathBuf {
     let mut name = path.file_stem().map(OsString::from).unwrap_or_default();
@@ -45,7 +48,7 @@ fn number(path: &Path, name: &OsStr) -> Option<u64> {
         Some(extension) => rest.strip_suffix(extension.as_bytes())?.strip_suffix(b".")?,
         None => rest,
     };
-    let number = std::str::from_utf8(rest).ok()?.parse().ok()?;
+    let number = std::str::from_utf8(rest).ok()?.parse().ok().filter(|number| *number < MOST)?;
     (format!("{number:06}").as_bytes() == rest).then_some(number)
 }
 
@@ -61,8 +64,14 @@ mod tests {
             std::fs::write(numbered(&path, number), "").unwrap();
             std::fs::write(index_of(&numbered(&path, number)), "").unwrap();
         }
-        let others =
-            ["cam.2.ts", "cam.2.000003.mkv", "other.000004.ts", "cam.000005.ts", "cam.2.+00006.ts"];
+        let others = [
+            "cam.2.ts",
+            "cam.2.000003.mkv",
+            "other.000004.ts",
+            "cam.000005.ts",
+            "cam.2.+00006.ts",
+            "cam.2.18446744073709551615.ts",
+        ];
         for other in others {
             std::fs::write(dir.path().join(other), "").unwrap();
         }

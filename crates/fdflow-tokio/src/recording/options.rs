@@ -46,7 +46,8 @@ impl Default for RecordingOptions {
 }
 
 impl RecordingOptions {
-    /// Begin another file when this one has so many bytes.
+    /// Begin another file when this one has so many bytes. While that cannot be done, which is told
+    /// by an event, this one grows.
     #[must_use]
     pub fn rotate_size(mut self, bytes: u64) -> Self {
         self.rotate_size = Some(bytes.max(1));

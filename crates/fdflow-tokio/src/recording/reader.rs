@@ -174,6 +174,8 @@ impl<D: AsyncSink> Reader<D> {
     pub async fn run(&mut self) -> Result<ReaderEnd, TransferError> {
         let shared = Arc::clone(&self.shared);
         loop {
+            // There may be very many short files.
+            tokio::task::coop::consume_budget().await;
             let at = self.place.at();
             match shared.find(at) {
                 (Found::Bytes { file, offset, length }, _) => {

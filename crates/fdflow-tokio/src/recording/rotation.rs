@@ -4,7 +4,7 @@
 //! The new file and its index are made under the number first, whole and locked, and then change
 //! names with the old ones, the index first. So there is a file of that name at any time, it is
 //! locked, and nothing that can fail for want of room comes between the two. [`recover`] undoes what
-//! a crash has left half done.
+//! a crash, or a disk that failed, has left half done.
 
 use std::fs::{File, OpenOptions};
 use std::io;
@@ -104,7 +104,7 @@ fn exchange_both(path: &Path, to: &Path) -> io::Result<()> {
         }
     };
     if let Err(error) = exchange(path, to) {
-        // Should this fail as well, the next process sees to it.
+        // Should this fail as well, it is seen to before the next rotation.
         if !is_there || exchange(&index, &index_to).is_ok() {
             discard(to);
         }
@@ -152,7 +152,7 @@ pub(super) fn open_locked(path: &Path) -> io::Result<(Arc<File>, Arc<Lock>)> {
     }
 }
 
-/// Undoes a rotation that a crash interrupted: the file of the last number is empty then, and its
+/// Undoes a rotation that was interrupted: the file of the last number is empty then, and its
 /// index may have changed names already.
 pub(super) fn recover(path: &Path) -> io::Result<()> {
     let Some(number) = names::numbers(path)?.last().copied() else { return Ok(()) };

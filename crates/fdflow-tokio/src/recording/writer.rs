@@ -121,7 +121,8 @@ impl RecordingWriter {
             self.put_rest().await;
             self.settle().await;
             match self.pour(source).await {
-                Poured::Interrupted => {}
+                // Others have their turn, also where bytes come and go without a wait.
+                Poured::Interrupted => tokio::task::yield_now().await,
                 Poured::Ended => break Ok(()),
                 Poured::SinkFailed(error) => self.fail(error).await,
                 Poured::SourceFailed(error) => {
@@ -138,7 +139,8 @@ impl RecordingWriter {
     ///
     /// # Errors
     ///
-    /// The disk does not take it: it is asked once. Followers get what is in memory all the same.
+    /// The disk does not take it: it is asked once, also where the recording
+    /// [waits](super::RecordingOptions::waits). Followers get what is in memory all the same.
     pub async fn finish(mut self) -> io::Result<()> {
         // One that was begun has to be known of.
         self.rotate_if_due().await;

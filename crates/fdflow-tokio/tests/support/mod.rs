@@ -7,6 +7,7 @@
 )]
 
 pub mod joining;
+pub mod recorder;
 pub mod recording;
 pub mod slow_disk;
 pub mod small_disk;
