@@ -95,7 +95,7 @@ async fn hung_up(conn: &Conn) -> Ending {
         }
         match conn.try_read(&mut block) {
             Ok(0) if is_hung_up(conn) => return Why::Left.into(),
-            Ok(0) => return std::future::pending().await,
+            Ok(0) => return (&conn.broken().await).into(),
             Ok(_) => {}
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
             Err(error) => return (&error).into(),
