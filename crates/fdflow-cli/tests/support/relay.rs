@@ -151,9 +151,14 @@ impl Relay {
     /// The next line of its log.
     #[track_caller]
     pub fn ended(&self) -> Ended {
-        let line = self.server.next_line();
-        let line = line.unwrap_or_else(|| panic!("no line: {}", self.errors()));
-        serde_json::from_str(&line).unwrap_or_else(|error| panic!("{line}: {error}"))
+        self.next_ended().unwrap_or_else(|| panic!("no line: {}", self.errors()))
+    }
+
+    /// The same; `None` where none comes.
+    #[track_caller]
+    pub fn next_ended(&self) -> Option<Ended> {
+        let line = self.server.next_line()?;
+        Some(serde_json::from_str(&line).unwrap_or_else(|error| panic!("{line}: {error}")))
     }
 
     /// The next line, with every key.
