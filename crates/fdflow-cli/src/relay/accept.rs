@@ -5,6 +5,7 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::task::yield_now;
 use tokio::time::timeout;
 
 use super::serve;
@@ -32,6 +33,8 @@ pub(super) async fn run(acceptor: Acceptor, shared: Arc<Shared>) -> io::Result<(
             let _set = stream.set_nodelay(true).is_ok();
         }
         drop(tokio::spawn(serve::run(conn, peer, pass, Arc::clone(&shared))));
+        // It takes what it needs before the next one is accepted.
+        yield_now().await;
     }
 }
 
