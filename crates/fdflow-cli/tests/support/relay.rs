@@ -3,7 +3,6 @@
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
 use std::os::fd::OwnedFd;
-use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus, Stdio};
 
 use ring::digest::{Digest, SHA256, digest};
@@ -294,11 +293,4 @@ pub fn left_out(got: &[u8], stream: &[u8]) -> u64 {
         missed += gap as u64;
         at += gap;
     }
-}
-
-/// A FIFO.
-pub fn fifo(path: PathBuf) -> PathBuf {
-    let made = Command::new("mkfifo").arg(&path).status().unwrap();
-    assert!(made.success());
-    path
 }
