@@ -35,6 +35,8 @@
 //! [`Fanout`] moves one source to several sinks at once, which may come and go ([`Joiner`]);
 //! [`Recording`] by way of a file that each of them follows at its own pace.
 //!
+//! [`share`] passes descriptors over Unix sockets, and makes sources of sealed memory.
+//!
 //! The bytes are moved by the same lines as in blocking transfers. This crate only decides when:
 //! a poll does a bounded amount of work and then lets other tasks have their turn, and a flow that
 //! waits for its source with nothing on its way holds neither a pipe nor a buffer.
@@ -53,6 +55,8 @@ mod plain;
 mod rate;
 mod ready;
 mod recording;
+#[cfg(target_os = "linux")]
+pub mod share;
 mod timer;
 mod transfer;
 

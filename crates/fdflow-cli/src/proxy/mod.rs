@@ -19,7 +19,6 @@ mod log;
 mod metrics;
 mod pool;
 mod program;
-mod rates;
 mod relay;
 mod resolve;
 mod run;

@@ -8,8 +8,9 @@ use std::time::Duration;
 use tokio::task::yield_now;
 use tokio::time::timeout;
 
-use super::serve;
+use super::listeners::Speaks;
 use super::worker::Shared;
+use super::{http, serve};
 use crate::daemon::accepting::{Came, Listener};
 use crate::daemon::conn::Conn;
 use crate::daemon::exhausted::is_exhausted;
@@ -20,7 +21,7 @@ use crate::daemon::listen::Acceptor;
 const REST: Duration = Duration::from_secs(1);
 
 /// Accepts until the stream has ended.
-pub(super) async fn run(acceptor: Acceptor, shared: Arc<Shared>) -> io::Result<()> {
+pub(super) async fn run(speaks: Speaks, acceptor: Acceptor, shared: Arc<Shared>) -> io::Result<()> {
     let listener = Listener::new(acceptor)?;
     loop {
         let came = tokio::select! {
@@ -32,7 +33,11 @@ pub(super) async fn run(acceptor: Acceptor, shared: Arc<Shared>) -> io::Result<(
             // The peer may be gone already, which shows.
             let _set = stream.set_nodelay(true).is_ok();
         }
-        drop(tokio::spawn(serve::run(conn, peer, pass, Arc::clone(&shared))));
+        let shared = Arc::clone(&shared);
+        drop(match speaks {
+            Speaks::Nothing => tokio::spawn(serve::run(conn, peer, pass, shared)),
+            Speaks::Http => tokio::spawn(http::run(conn, peer, pass, shared)),
+        });
         // It takes what it needs before the next one is accepted.
         yield_now().await;
     }

@@ -55,7 +55,7 @@ impl Why {
 }
 
 /// How a reader ended.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct Ending {
     pub(super) why: Why,
     /// The system's words.

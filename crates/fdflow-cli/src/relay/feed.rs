@@ -5,11 +5,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use fdflow::{Routes, TransferError};
-use fdflow_tokio::{Alone, AsyncSource, Fanout, Joiner, RecordingEvent, RecordingWriter, Transfer};
+use fdflow_tokio::{Alone, AsyncSource, Fanout, Joiner, RecordingWriter, Transfer};
 use tokio::net::unix::pipe;
 use tokio::sync::watch;
 
 use super::origin::{Origin, Producer};
+use super::supply::Supply;
 
 /// Whoever waits for the end of the stream, or brings it about.
 #[derive(Debug, Clone)]
@@ -44,11 +45,23 @@ pub(super) struct Feed {
     pub(super) idle: Option<Duration>,
     pub(super) routes: Routes,
     pub(super) stop: Stop,
+    pub(super) supply: Arc<Supply>,
+}
+
+/// How a producer came to its end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum End {
+    /// It has sent everything.
+    Complete,
+    /// It sent nothing for too long.
+    Idle,
+    /// The stream is to end.
+    Stopped,
 }
 
 /// What gives a producer's bytes on.
 trait Takes {
-    async fn take(&mut self, producer: &Producer, feed: &Feed) -> Result<(), TransferError>;
+    async fn take(&mut self, producer: &Producer, feed: &Feed) -> Result<End, TransferError>;
     /// How many bytes it has taken.
     fn taken(&self) -> u64;
 }
@@ -56,6 +69,7 @@ trait Takes {
 impl Feed {
     /// Records until the stream ends. An error: the producer could not be had, or failed.
     pub(super) async fn record(mut self, mut writer: RecordingWriter) -> Result<(), String> {
+        self.supply.counted_in(writer.counters());
         let fed = self.feed(&mut writer).await;
         let finished = writer.finish().await;
         fed.and(finished.map_err(|error| format!("the recording lacks its end: {error}")))
@@ -108,15 +122,19 @@ impl Feed {
         let joiner = fanout.joiner();
         begin(joiner.clone());
         let counters = fanout.counters();
+        self.supply.counted_in(counters.clone());
         let mut run = std::pin::pin!(fanout.run());
-        let fanned = tokio::select! {
-            fanned = &mut run => fanned,
-            () = self.ends(&producer, || counters.bytes()) => {
+        let (fanned, end) = tokio::select! {
+            fanned = &mut run => (fanned, End::Complete),
+            end = self.ends(&producer, || counters.bytes()) => {
                 joiner.end();
-                run.await
+                (run.await, end)
             }
         };
-        ended(fanned)
+        let fanned = ended(fanned).map_err(|error| format!("{}: {error}", self.supply.from));
+        self.gone(&fanned.clone().map(|()| end), counters.bytes());
+        self.supply.over();
+        fanned
     }
 
     /// Takes from one producer after the other.
@@ -125,17 +143,34 @@ impl Feed {
             let before = taker.taken();
             let ended = taker.take(&producer, self).await;
             drop(producer);
-            let (from, bytes) = (self.origin.text(), taker.taken() - before);
-            match &ended {
-                Ok(()) => eprintln!("fdflow: relay: {from} has ended after {bytes} bytes"),
-                Err(error) => eprintln!("fdflow: relay: {from}: {error}"),
-            }
-            match self.reconnect {
-                None => return ended.map_err(|error| format!("{from}: {error}")),
-                Some(pause) => self.rest(pause).await,
+            let ended = ended.map_err(|error| error.to_string());
+            self.gone(&ended, taker.taken() - before);
+            match (self.reconnect, ended) {
+                (None, Err(error)) => return Err(format!("{}: {error}", self.supply.from)),
+                (None, Ok(_)) => break,
+                (Some(pause), _) => self.rest(pause).await,
             }
         }
+        self.supply.over();
         Ok(())
+    }
+
+    /// A producer has ended, after so many bytes. An error that ends everything is told at the end.
+    fn gone(&self, ended: &Result<End, String>, bytes: u64) {
+        let how = match ended {
+            Ok(End::Complete) => format!("has ended after {bytes} bytes"),
+            Ok(End::Stopped) => format!("is left after {bytes} bytes"),
+            Ok(End::Idle) => {
+                let idle = self.idle.unwrap_or_default();
+                format!("nothing came for {idle:?}: it is taken for gone, after {bytes} bytes")
+            }
+            Err(error) => error.clone(),
+        };
+        let from = &self.supply.from;
+        if self.reconnect.is_some() || ended.is_ok() {
+            eprintln!("fdflow: relay: {from}: {how}");
+        }
+        self.supply.gone(matches!(ended, Err(_) | Ok(End::Idle)));
     }
 
     /// The next producer; `None`: there is to be none.
@@ -148,9 +183,13 @@ impl Feed {
                 () = stop.stopped() => return Ok(None),
             };
             let error = match next {
-                Ok(producer) => return Ok(Some(producer)),
-                Err(error) => format!("{}: {error}", self.origin.text()),
+                Ok(producer) => {
+                    self.supply.connected(&producer);
+                    return Ok(Some(producer));
+                }
+                Err(error) => format!("{}: {error}", self.supply.from),
             };
+            self.supply.refused();
             let Some(pause) = self.reconnect else { return Err(error) };
             if !std::mem::replace(&mut told, true) {
                 eprintln!("fdflow: relay: {error}; it is tried again every {pause:?}");
@@ -168,19 +207,21 @@ impl Feed {
     }
 
     /// Returns when the stream is to end, or the producer has been idle for too long.
-    async fn ends(&self, producer: &Producer, taken: impl Fn() -> u64) {
-        let Some(idle) = self.idle else { return self.stop.stopped().await };
+    async fn ends(&self, producer: &Producer, taken: impl Fn() -> u64) -> End {
+        let Some(idle) = self.idle else {
+            self.stop.stopped().await;
+            return End::Stopped;
+        };
         let mut before = taken();
         loop {
             tokio::select! {
-                () = self.stop.stopped() => return,
+                () = self.stop.stopped() => return End::Stopped,
                 () = tokio::time::sleep(idle) => {}
             }
             let now = taken();
             // Where readers are waited for, it is not the producer who is late.
             if now == before && !producer.has_more() {
-                eprintln!("fdflow: relay: {}: nothing came for {idle:?}", self.origin.text());
-                return;
+                return End::Idle;
             }
             before = now;
         }
@@ -188,11 +229,11 @@ impl Feed {
 }
 
 impl Takes for RecordingWriter {
-    async fn take(&mut self, producer: &Producer, feed: &Feed) -> Result<(), TransferError> {
+    async fn take(&mut self, producer: &Producer, feed: &Feed) -> Result<End, TransferError> {
         let counters = self.counters();
         tokio::select! {
-            recorded = self.record(producer) => recorded,
-            () = feed.ends(producer, || counters.bytes()) => Ok(()),
+            recorded = self.record(producer) => recorded.map(|()| End::Complete),
+            end = feed.ends(producer, || counters.bytes()) => Ok(end),
         }
     }
 
@@ -205,19 +246,26 @@ impl Takes for RecordingWriter {
 struct Piped(pipe::Sender, u64);
 
 impl Takes for Piped {
-    async fn take(&mut self, producer: &Producer, feed: &Feed) -> Result<(), TransferError> {
+    async fn take(&mut self, producer: &Producer, feed: &Feed) -> Result<End, TransferError> {
         let mut transfer = Transfer::new(producer, &self.0).routes(feed.routes);
         let counters = transfer.counters();
+        feed.supply.counted_in(counters.clone());
         let moved = tokio::select! {
-            moved = transfer.run() => moved.map(drop),
-            () = feed.ends(producer, || counters.bytes()) => Ok(()),
+            moved = transfer.run() => moved.map(|_| End::Complete),
+            end = feed.ends(producer, || counters.bytes()) => Ok(end),
         };
         let rest = transfer.into_parts();
         self.1 += rest.report.bytes() + rest.undelivered.len() as u64;
-        // What was taken of it goes on, however it ended.
+        if rest.undelivered.is_empty() {
+            return moved;
+        }
+        // What was taken of it goes on, however it ended, by the one way that there is from memory.
         let nothing = fdflow_tokio::Plain::new(tokio::io::empty());
-        let mut last = Transfer::new(nothing, &self.0).prefix(rest.undelivered);
-        moved.and(last.run().await.map(drop))
+        let last = Transfer::new(nothing, &self.0).routes(Routes::all());
+        let mut last = last.prefix(rest.undelivered);
+        feed.supply.counted_in(last.counters());
+        let given = last.run().await;
+        moved.and_then(|end| given.map(|_| end))
     }
 
     fn taken(&self) -> u64 {
@@ -246,25 +294,5 @@ fn ended(fanned: Result<fdflow::FanoutReport, fdflow::FanoutError>) -> Result<()
     match fanned {
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(error.to_string()),
         _ => Ok(()),
-    }
-}
-
-/// Tells what happens to a recording.
-pub(super) fn tell(event: &RecordingEvent) {
-    match event {
-        RecordingEvent::Failing { at, error } => eprintln!(
-            "fdflow: relay: the recording: {error}: bytes from {at} on are kept in memory"
-        ),
-        RecordingEvent::Lost { at, bytes } => eprintln!(
-            "fdflow: relay: the recording: bytes {at} to {} are missing: the memory is full",
-            at + bytes
-        ),
-        RecordingEvent::Resumed { at, missing } => eprintln!(
-            "fdflow: relay: the recording goes on, up to byte {at}; {missing} bytes are missing"
-        ),
-        RecordingEvent::Trouble { what, error } => {
-            eprintln!("fdflow: relay: the recording: cannot {what}: {error}");
-        }
-        _ => {}
     }
 }

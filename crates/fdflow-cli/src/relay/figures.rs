@@ -1,19 +1,19 @@
-//! Sums over readers that have ended.
+//! Sums over readers.
 
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::Relaxed;
 
-use fdflow::Route;
-
 use super::ending::{Ending, Why};
 use super::reader::Reader;
+use crate::daemon::by_route::Sums;
 
-/// The sums.
+/// The sums: of all that came, and of those that have ended.
 #[derive(Debug, Default)]
 pub(super) struct Figures {
+    pub(super) accepted: AtomicU64,
     ended: [AtomicU64; Why::ALL.len()],
-    bytes: [AtomicU64; Route::ALL.len()],
-    missed: AtomicU64,
+    pub(super) bytes: Sums,
+    pub(super) missed: AtomicU64,
 }
 
 impl Figures {
@@ -23,9 +23,14 @@ impl Figures {
             self.ended[place].fetch_add(1, Relaxed);
         }
         self.missed.fetch_add(reader.missed(), Relaxed);
-        let Some(counters) = reader.counters() else { return };
-        for (route, bytes) in Route::ALL.iter().zip(&self.bytes) {
-            bytes.fetch_add(counters.bytes_by(*route), Relaxed);
+        if let Some(counters) = reader.counters() {
+            self.bytes.add(&counters);
         }
+    }
+
+    /// How many ended for each reason.
+    pub(super) fn endings(&self) -> [(Why, u64); Why::ALL.len()] {
+        let mut ended = self.ended.iter();
+        Why::ALL.map(|why| (why, ended.next().map_or(0, |ended| ended.load(Relaxed))))
     }
 }

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use super::values::{Begin, Keep, LagPolicy, LogFormat, Rotate};
 use crate::daemon::address::Address;
-use crate::daemon::values::{Routing, Size, Span};
+use crate::daemon::values::{Origin, Routing, Size, Span};
 use crate::endpoint::Endpoint;
 
 #[derive(Debug, Clone, clap::Args)]
@@ -18,8 +18,8 @@ pub(super) struct Flags {
     #[arg(long, value_name = "ADDR")]
     pub(super) listen: Vec<Address>,
 
-    /// Answer HTTP GET with it here: the stream as it comes, or with Range a part of the recording;
-    /// may be given again
+    /// Answer HTTP GET with it here: the stream from --start or `?start=` on as it comes, or with Range
+    /// a part of the recording; may be given again
     #[arg(long, value_name = "ADDR")]
     pub(super) http: Vec<Address>,
 
@@ -67,6 +67,10 @@ pub(super) struct Flags {
     #[arg(long, value_name = "TYPE", help_heading = "Readers")]
     pub(super) content_type: Option<String>,
 
+    /// Let pages of this origin (or of all, `*`) read it over HTTP; may be given again
+    #[arg(long, value_name = "ORIGIN", help_heading = "Readers")]
+    pub(super) cors: Vec<Origin>,
+
     /// When the producer has ended, failed or cannot be reached, try it again after so long
     #[arg(long, value_name = "DURATION", help_heading = "Producer")]
     pub(super) reconnect: Option<Span>,
@@ -102,6 +106,13 @@ impl Flags {
         let has_readers = inherited || !self.listen.is_empty() || !self.http.is_empty();
         if !has_readers && self.record.is_none() {
             return Err("nobody would have it: add --listen, --http or --record".to_owned());
+        }
+        let needs_http =
+            [("--content-type", self.content_type.is_some()), ("--cors", !self.cors.is_empty())];
+        for (flag, is_given) in needs_http {
+            if is_given && self.http.is_empty() {
+                return Err(format!("{flag} is about HTTP: add --http ADDR"));
+            }
         }
         let needs_recording = [
             ("--start", self.start.is_some_and(|start| start != Begin::Live)),

@@ -23,7 +23,9 @@ impl Live {
     }
 
     pub(super) fn add(&self, reader: &Arc<Reader>) {
-        self.locked().insert(reader.id, Arc::clone(reader));
+        let mut readers = self.locked();
+        readers.insert(reader.id, Arc::clone(reader));
+        self.figures.accepted.fetch_add(1, Ordering::Relaxed);
     }
 
     /// It is over: from here on its bytes are among the sums. Whoever adds up both does so under

@@ -1,18 +1,25 @@
 //! `fdflow relay`: one producer, a recording, many readers.
 
 mod accept;
+mod admin;
 mod ending;
 mod feed;
 mod figures;
 mod flags;
+mod http;
 mod line;
+mod list;
+mod listeners;
 mod live;
 mod log;
+mod metrics;
 mod origin;
 mod reader;
+mod recorded;
 mod run;
 mod serve;
 mod stream;
+mod supply;
 mod values;
 mod worker;
 

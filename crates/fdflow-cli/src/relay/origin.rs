@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::io;
+use std::net::SocketAddr;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 use std::task::{Context, Poll};
@@ -83,6 +84,14 @@ impl Producer {
             let _set = SockRef::from(stream).set_tcp_keepalive(&keepalive).is_ok();
         }
         Self::Socket(conn)
+    }
+
+    /// Who connected, or was connected to; `None` for all that has no address of IP.
+    pub(super) fn peer(&self) -> Option<SocketAddr> {
+        match self {
+            Self::Socket(Conn::Tcp(stream)) => stream.peer_addr().ok(),
+            _ => None,
+        }
     }
 
     fn source(&self) -> &dyn AsyncSource {

@@ -10,6 +10,7 @@ use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use super::ending::Why;
+use crate::daemon::fields::shown;
 
 /// One who reads the stream, from being accepted to the end.
 #[derive(Debug)]
@@ -33,6 +34,8 @@ pub(super) enum View {
     Following(Following, Recording),
     /// In a fan-out.
     Joined(Arc<Joined>),
+    /// Behind a pipe that is in a fan-out; these are of its own bytes.
+    Piped(Arc<Joined>, Counters),
 }
 
 /// What a reader is told.
@@ -69,10 +72,7 @@ impl Reader {
 
     /// The peer's address in words.
     pub(super) fn peer_text(&self) -> String {
-        self.peer.map_or_else(
-            || "unix".to_owned(),
-            |peer| SocketAddr::new(peer.ip().to_canonical(), peer.port()).to_string(),
-        )
+        self.peer.map_or_else(|| "unix".to_owned(), |peer| shown(peer).to_string())
     }
 
     /// What it was given, by route.
@@ -80,6 +80,7 @@ impl Reader {
         self.view.get().map(|view| match view {
             View::Following(following, _) => following.counters().clone(),
             View::Joined(joined) => joined.counters(),
+            View::Piped(_, counters) => counters.clone(),
         })
     }
 
@@ -92,7 +93,7 @@ impl Reader {
     pub(super) fn start(&self) -> Option<u64> {
         match self.view.get()? {
             View::Following(following, _) => Some(following.start()),
-            View::Joined(joined) => joined.at(),
+            View::Joined(joined) | View::Piped(joined, _) => joined.at(),
         }
     }
 
@@ -100,7 +101,7 @@ impl Reader {
     pub(super) fn missed(&self) -> u64 {
         match self.view.get() {
             Some(View::Following(following, _)) => following.missed(),
-            Some(View::Joined(joined)) => joined.missed(),
+            Some(View::Joined(joined) | View::Piped(joined, _)) => joined.missed(),
             None => 0,
         }
     }
@@ -112,6 +113,10 @@ impl Reader {
                 recording.end().saturating_sub(following.at())
             }
             Some(View::Joined(joined)) => joined.behind(),
+            Some(View::Piped(joined, counters)) => {
+                let in_pipe = joined.counters().bytes().saturating_sub(counters.bytes());
+                joined.behind() + in_pipe
+            }
             None => 0,
         }
     }

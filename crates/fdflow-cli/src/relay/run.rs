@@ -10,18 +10,25 @@ use fdflow_tokio::{Alone, Joiner, Recording, RecordingWriter};
 use tokio::sync::oneshot;
 use tokio::time::timeout;
 
-use super::feed::{self, Feed, Stop};
+use super::admin::Admin;
+use super::feed::{Feed, Stop};
 use super::flags::Flags;
+use super::http::Site;
+use super::listeners::{Listeners, Speaks};
 use super::live::Live;
 use super::log::Log;
 use super::origin::Origin;
 use super::reader::Order;
+use super::recorded::Recorded;
 use super::stream::{Stream, Terms};
+use super::supply::Supply;
 use super::values::{Keep, LagPolicy, Rotate};
 use super::worker::{self, Shared, Thread};
+use crate::daemon::admin;
 use crate::daemon::gate::Gate;
 use crate::daemon::limits;
 use crate::daemon::listen::{self, Acceptor, Listening};
+use crate::daemon::rates::Rates;
 use crate::daemon::reserve::Reserve;
 use crate::daemon::signals::{Asked, Signals};
 use crate::{DONE, FAILED};
@@ -35,21 +42,34 @@ const MAX_LAG: u64 = 1 << 20;
 pub(super) fn run(flags: &Flags) -> Result<u8, String> {
     limits::no_huge_pages();
     let threads = if flags.record.is_some() { limits::threads(flags.threads) } else { 1 };
-    let mut listening = listen::inherited(threads)?;
-    flags.check(!listening.is_empty())?;
+    let mut listeners = Listeners::inherited(threads)?;
+    flags.check(!listeners.is_empty())?;
     let origin = Origin::open(&flags.from)?;
     let recorded = flags.record.as_deref().map(|path| record(path, flags)).transpose()?;
-    listening.extend(listen::all(&flags.listen, threads)?);
+    listeners.open(flags, threads)?;
     let shared = Arc::new(shared(flags)?);
     shared.reserve.fill();
-    let text = greeting(&origin, &listening);
+    let admin_at = flags.admin.as_ref().map_or(Ok(Vec::new()), |address| {
+        listen::all(std::slice::from_ref(address), 1).map_err(|error| format!("--admin: {error}"))
+    })?;
+    let supply = Arc::new(Supply::new(origin.text()));
+    let seen = recorded.as_ref().map(|(seen, _)| Arc::clone(seen));
+    let text = greeting(&supply.from, seen.as_deref(), &listeners, &admin_at);
     let feed = Feed {
         origin,
         reconnect: flags.reconnect.map(|span| span.0),
         idle: flags.idle_timeout.map(|span| span.0),
         routes: shared.terms.routes,
         stop: Stop::new(),
+        supply: Arc::clone(&supply),
     };
+    let answers: Arc<dyn admin::Answers> = Arc::new(Admin {
+        shared: Arc::clone(&shared),
+        supply,
+        recorded: seen,
+        stop: feed.stop.clone(),
+        rates: Rates::default(),
+    });
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
@@ -57,7 +77,8 @@ pub(super) fn run(flags: &Flags) -> Result<u8, String> {
     let code = runtime.block_on(async {
         // Before the addresses are printed: who reads them may send a signal at once.
         let mut signals = Signals::new()?;
-        let started = start(feed, recorded, &mut listening, threads, &shared)?;
+        let started = start(feed, recorded, &mut listeners, threads, &shared)?;
+        admin::serve(admin_at, &answers, "relay");
         // Where nobody reads it, it is not needed.
         let mut out = io::stdout().lock();
         let _printed = out.write_all(text.as_bytes()).and_then(|()| out.flush()).is_ok();
@@ -65,7 +86,7 @@ pub(super) fn run(flags: &Flags) -> Result<u8, String> {
         Ok::<u8, String>(until_over(started, &mut signals, &shared).await)
     })?;
     runtime.shutdown_background();
-    drop(listening);
+    drop(listeners);
     if let Some(log) = &shared.log {
         log.end();
     }
@@ -73,7 +94,7 @@ pub(super) fn run(flags: &Flags) -> Result<u8, String> {
 }
 
 /// Opens the recording.
-fn record(path: &Path, flags: &Flags) -> Result<(Recording, RecordingWriter), String> {
+fn record(path: &Path, flags: &Flags) -> Result<(Arc<Recorded>, RecordingWriter), String> {
     let mut options = Recording::options().waits(flags.lag == Some(LagPolicy::Block));
     match flags.rotate {
         Some(Rotate::Size(bytes)) => options = options.rotate_size(bytes),
@@ -94,7 +115,10 @@ fn record(path: &Path, flags: &Flags) -> Result<(Recording, RecordingWriter), St
     let (recording, writer) = options
         .open(path)
         .map_err(|error| format!("cannot record to {}: {error}", path.display()))?;
-    Ok((recording, writer.routes(routes(flags)).observe(feed::tell)))
+    let recorded = Arc::new(Recorded::new(path, recording));
+    let seen = Arc::clone(&recorded);
+    let writer = writer.routes(routes(flags)).observe(move |event| seen.happened(event));
+    Ok((recorded, writer))
 }
 
 fn routes(flags: &Flags) -> Routes {
@@ -117,8 +141,12 @@ fn shared(flags: &Flags) -> Result<Shared, String> {
         linger: flags.linger.map_or(Duration::from_secs(30), |span| span.0),
         routes: routes(flags),
     };
-    // A reader has a socket, and without a recording a pipe.
-    let each = if flags.record.is_some() { 1 } else { 3 };
+    // A reader has a socket, and without a recording a pipe; one of HTTP has another.
+    let each = match (flags.record.is_some(), flags.http.is_empty()) {
+        (true, _) => 1,
+        (false, true) => 3,
+        (false, false) => 5,
+    };
     let files = limits::open_files();
     let default = ((files - files / 4) / each).max(1);
     let most = flags.max_readers.and_then(|most| usize::try_from(most).ok());
@@ -131,13 +159,24 @@ fn shared(flags: &Flags) -> Result<Shared, String> {
         reserve: Reserve::default(),
         over: Stop::new(),
         log,
+        http: Site::new(flags)?,
     })
 }
 
-fn greeting(origin: &Origin, listening: &[Listening]) -> String {
-    let mut text = format!("relaying {}\n", origin.text());
-    for one in listening {
-        text.push_str(&format!("readers at {}\n", one.address_text()));
+fn greeting(
+    from: &str,
+    recorded: Option<&Recorded>,
+    listeners: &Listeners,
+    admin: &[Listening],
+) -> String {
+    let mut text = format!("relaying {from}\n");
+    if let Some(recorded) = recorded {
+        let (path, bytes) = (recorded.path.display(), recorded.look().kept);
+        text.push_str(&format!("recording to {path}, which has {bytes} bytes\n"));
+    }
+    text.push_str(&listeners.text());
+    for one in admin {
+        text.push_str(&format!("health, metrics and flows at {}\n", one.url("http")));
     }
     text
 }
@@ -151,20 +190,19 @@ struct Started {
 
 fn start(
     feed: Feed,
-    recorded: Option<(Recording, RecordingWriter)>,
-    listening: &mut [Listening],
+    recorded: Option<(Arc<Recorded>, RecordingWriter)>,
+    listeners: &mut Listeners,
     count: usize,
     shared: &Arc<Shared>,
 ) -> Result<Started, String> {
-    let mut acceptors = || listening.iter_mut().filter_map(Listening::take).collect::<Vec<_>>();
     let failed = |error| format!("cannot start a thread: {error}; try fewer --threads");
     let stop = feed.stop.clone();
     let (told, outcome) = oneshot::channel();
     let mut threads = Vec::new();
-    if let Some((recording, writer)) = recorded {
-        let _first = shared.stream.set(Stream::Recorded(recording)).is_ok();
+    if let Some((seen, writer)) = recorded {
+        let _first = shared.stream.set(Stream::Recorded(seen.recording.clone())).is_ok();
         for number in 0..count {
-            let (acceptors, shared) = (acceptors(), Arc::clone(shared));
+            let (acceptors, shared) = (listeners.take(), Arc::clone(shared));
             let serve = async move {
                 worker::accept_all(acceptors, &shared);
                 std::future::pending().await
@@ -174,12 +212,13 @@ fn start(
         let shared = Arc::clone(shared);
         let record = async move {
             let recorded = feed.record(writer).await;
+            seen.over();
             shared.over.stop();
             let _told = told.send(recorded).is_ok();
         };
         threads.push(Thread::start("record", || record).map_err(failed)?);
     } else {
-        let fan_out = fan_out(feed, acceptors(), Arc::clone(shared));
+        let fan_out = fan_out(feed, listeners.take(), Arc::clone(shared));
         let fan_out = async move {
             let _told = told.send(fan_out.await).is_ok();
             std::future::pending().await
@@ -189,7 +228,11 @@ fn start(
     Ok(Started { threads, stop, outcome })
 }
 
-async fn fan_out(feed: Feed, acceptors: Vec<Acceptor>, shared: Arc<Shared>) -> Result<(), String> {
+async fn fan_out(
+    feed: Feed,
+    acceptors: Vec<(Speaks, Acceptor)>,
+    shared: Arc<Shared>,
+) -> Result<(), String> {
     let alone = match shared.terms.lag {
         LagPolicy::Block => Alone::Wait,
         _ => Alone::Drop,

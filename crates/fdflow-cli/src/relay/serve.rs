@@ -20,7 +20,7 @@ use crate::daemon::conn::Conn;
 use crate::daemon::gate::Pass;
 
 /// So long a reader that has everything may take to close its connection.
-const LAST: Duration = Duration::from_secs(2);
+pub(super) const LAST: Duration = Duration::from_secs(2);
 
 /// Sends it the stream.
 pub(super) async fn run(conn: Conn, peer: Option<SocketAddr>, pass: Pass, shared: Arc<Shared>) {
@@ -124,7 +124,7 @@ fn is_hung_up(conn: &Conn) -> bool {
 }
 
 /// Returns when the stream has ended and the reader has taken nothing for too long.
-async fn stalled(reader: &Reader, shared: &Shared) {
+pub(super) async fn stalled(reader: &Reader, shared: &Shared) {
     shared.over.stopped().await;
     loop {
         let before = reader.bytes();

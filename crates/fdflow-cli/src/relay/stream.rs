@@ -22,6 +22,14 @@ impl Stream {
             Self::Fanned(joiner) => joiner.relayed(),
         }
     }
+
+    /// Whether no byte will come any more; readers may still be on their way to the last one.
+    pub(super) fn is_over(&self) -> bool {
+        match self {
+            Self::Recorded(recording) => recording.is_over(),
+            Self::Fanned(joiner) => joiner.is_over(),
+        }
+    }
 }
 
 /// How readers get it.

@@ -175,7 +175,7 @@ mod tests {
 
     #[test]
     fn sizes_and_times_are_told_apart() {
-        let minutes = |n| Duration::from_secs(60 * n);
+        let minutes = |n: u64| Duration::from_secs(60 * n);
         assert_eq!("live".parse(), Ok(Begin::Live));
         assert_eq!("64M-back".parse(), Ok(Begin::Bytes(64 << 20)));
         assert_eq!("4096-back".parse(), Ok(Begin::Bytes(4096)));

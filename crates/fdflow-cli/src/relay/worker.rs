@@ -10,6 +10,8 @@ use tokio::sync::Notify;
 use super::accept;
 use super::ending::Ending;
 use super::feed::Stop;
+use super::http::Site;
+use super::listeners::Speaks;
 use super::live::Live;
 use super::log::Log;
 use super::reader::Reader;
@@ -31,6 +33,7 @@ pub(super) struct Shared {
     /// The stream has ended.
     pub(super) over: Stop,
     pub(super) log: Option<Log>,
+    pub(super) http: Site,
 }
 
 impl Shared {
@@ -80,11 +83,11 @@ impl Thread {
 }
 
 /// Accepts from all of these, in the runtime that this is called in.
-pub(super) fn accept_all(acceptors: Vec<Acceptor>, shared: &Arc<Shared>) {
-    for acceptor in acceptors {
+pub(super) fn accept_all(acceptors: Vec<(Speaks, Acceptor)>, shared: &Arc<Shared>) {
+    for (speaks, acceptor) in acceptors {
         let shared = Arc::clone(shared);
         tokio::spawn(async move {
-            if let Err(error) = accept::run(acceptor, shared).await {
+            if let Err(error) = accept::run(speaks, acceptor, shared).await {
                 eprintln!("fdflow: relay: cannot accept: {error}");
             }
         });

@@ -69,9 +69,9 @@ impl Relay {
 
     /// The same, with this as standard input.
     pub fn run_on(command: Command, stdin: Stdio) -> Self {
-        // What is listened on has a line each, and so has the producer.
+        // What is listened on has a line each, and so have the producer and the recording.
         let listens = |name: &&std::ffi::OsStr| {
-            ["--listen", "--http", "--admin"].iter().any(|flag| name == flag)
+            ["--listen", "--http", "--admin", "--record"].iter().any(|flag| name == flag)
         };
         let lines = 1 + command.get_args().filter(listens).count();
         Self::run_with(command, lines, stdin)

@@ -5,12 +5,12 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use fdflow::sys::SigpipeGuard;
-use fdflow::{FanoutError, FanoutReport, Hub, HubStep, Lag, TransferError, WriteEnd};
+use fdflow::{FanoutError, FanoutReport, Hub, HubStep, Lag, TransferError};
 use tokio::time::Instant;
 
 use super::joiner::{Asked, Door};
 use super::lanes::Lanes;
-use super::within::Within;
+use super::within::Inlet;
 use super::{Alone, AnySink, Terms};
 use crate::counters::Counters;
 use crate::end::{AsyncSink, AsyncSource};
@@ -20,12 +20,12 @@ use crate::timer::Timer;
 /// So many turns of everybody before other tasks have theirs.
 const TURNS: u32 = 2;
 
-type Feed<S> = Driven<Arc<S>, Arc<Within<WriteEnd>>>;
+type Feed<S> = Driven<Arc<S>, Arc<Inlet>>;
 
 /// A flow with the ends that it is lent.
 pub(super) struct Driven<S, D> {
     pub(super) flow: Flow<S, D>,
-    ends: (S, D),
+    pub(super) ends: (S, D),
 }
 
 impl<S: AsyncSource + Clone, D: AsyncSink + Clone> Driven<S, D> {
@@ -60,8 +60,9 @@ pub(super) struct Running<'a, S> {
     ending: bool,
     /// The lanes' pipes run dry, no more is relayed.
     closing: bool,
-    /// Bytes that the source gave.
+    /// Bytes that the source gave, and those of them that the hub got, once it has ended.
     taken: u64,
+    given: u64,
     /// The first error, of the source or of the hub, and what was taken and not relayed.
     failed: Option<io::Error>,
     rest: Vec<u8>,
@@ -80,11 +81,12 @@ impl<'a, S: AsyncSource> Running<'a, S> {
         if terms.alone == Alone::Drop {
             hub.drop_when_alone();
         }
-        let mut feed = Driven::new(Arc::clone(source), Arc::new(Within(inlet)));
+        let mut feed = Driven::new(Arc::clone(source), Arc::new(Inlet::new(inlet)));
         if let Some(limit) = terms.limit {
             feed.flow.core = feed.flow.core.limit(limit);
         }
         feed.flow.count_in(counters.clone());
+        feed.flow.rare().guarded = true;
         let begun = feed.begin();
         let mut lanes = Lanes::new(hub, terms.linger);
         for (sink, lag) in sinks.drain(..) {
@@ -99,6 +101,7 @@ impl<'a, S: AsyncSource> Running<'a, S> {
             ending: false,
             closing: false,
             taken: 0,
+            given: 0,
             failed: None,
             rest: Vec::new(),
             timer: Timer::default(),
@@ -119,6 +122,7 @@ impl<'a, S: AsyncSource> Running<'a, S> {
         if self.door.answer(cx) {
             self.do_what_was_asked();
         }
+        let _guard = SigpipeGuard::new();
         let polled = self.poll_turns(cx);
         self.door.show(self.lanes.hub.relayed(), self.lanes.hub.dropped());
         polled
@@ -181,7 +185,8 @@ impl<'a, S: AsyncSource> Running<'a, S> {
     fn end_feed(&mut self, error: Option<TransferError>) {
         if let Some(feed) = self.feed.take() {
             let (undelivered, report) = feed.flow.take_apart();
-            self.taken = report.bytes() + undelivered.len() as u64;
+            self.given = report.bytes();
+            self.taken = self.given + undelivered.len() as u64;
             self.rest = undelivered;
             self.failed = self.failed.take().or(error.map(io::Error::from));
             self.lanes.hub.last_bytes();
@@ -189,15 +194,21 @@ impl<'a, S: AsyncSource> Running<'a, S> {
         }
     }
 
+    /// One step at a time where there is something: the lanes are to pass it on before more comes,
+    /// so that one whose sink takes everything is none that lags.
     fn relay(&mut self) {
-        let _guard = SigpipeGuard::new();
+        let (given, ended) = match &self.feed {
+            Some(feed) => (feed.flow.core.ledger().given(), false),
+            None => (self.given, true),
+        };
+        self.lanes.hub.fed(given, ended);
         while !self.closing {
             if self.waits_for_somebody() {
                 self.said = HubStep::Dry;
                 return self.end_without_anybody();
             }
             match self.lanes.hub.step() {
-                Ok(HubStep::Moved) => {}
+                Ok(HubStep::Moved) => return self.make_room(),
                 // Or the last one has gone, and another may come.
                 Ok(HubStep::Ended) if self.waits_for_somebody() => {}
                 Ok(HubStep::Ended) => self.close(None),
@@ -207,6 +218,12 @@ impl<'a, S: AsyncSource> Running<'a, S> {
                 }
                 Err(error) => self.close(Some(error)),
             }
+        }
+    }
+
+    fn make_room(&self) {
+        if let Some(feed) = &self.feed {
+            feed.ends.1.has_room();
         }
     }
 

@@ -4,16 +4,16 @@ use std::io;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use fdflow::{Hub, Joins, Lag, Linger, ReadEnd, SinkEnd, TransferError};
+use fdflow::{Hub, Joins, Lag, Linger, SinkEnd, TransferError};
 use tokio::time::Instant;
 
 use super::AnySink;
 use super::drive::Driven;
 use super::joined::Ticket;
 use super::joiner::Newcomer;
-use super::within::Within;
+use super::within::Outlet;
 
-type Lane<'a> = Driven<Arc<Within<ReadEnd>>, AnySink<'a>>;
+type Lane<'a> = Driven<Arc<Outlet>, AnySink<'a>>;
 
 pub(super) struct Lanes<'a> {
     pub(super) hub: Hub,
@@ -57,9 +57,12 @@ impl<'a> Lanes<'a> {
 
     fn push(&mut self, sink: AnySink<'a>, joins: Joins, ticket: Option<Ticket>) {
         let clock = || Instant::now().into_std();
-        let (outlet, observer) = self.hub.attach(joins, self.linger, clock);
-        let mut lane = Driven::new(Arc::new(Within(outlet)), sink);
-        lane.flow.rare().observer = Some(Box::new(observer));
+        let account = joins.account();
+        let (end, observer) = self.hub.attach(joins, self.linger, clock);
+        let mut lane = Driven::new(Arc::new(Outlet { end, account }), sink);
+        let rare = lane.flow.rare();
+        rare.observer = Some(Box::new(observer));
+        rare.guarded = true;
         if let Some(ticket) = &ticket {
             lane.flow.count_in(ticket.counters());
         }
@@ -152,5 +155,40 @@ impl Drop for Lanes<'_> {
                 self.end(at, None);
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::super::joined::Joined;
+    use super::*;
+    use crate::counters::Counters;
+    use crate::plain::Plain;
+
+    fn newcomer<'a>() -> (Joined, Newcomer<'a>) {
+        let joins = Joins::open(Lag::Block).unwrap();
+        let (joined, ticket) = Joined::new(joins.account(), Counters::new(), Arc::default());
+        (joined, Newcomer { sink: Arc::new(Plain::new(Vec::new())), joins, ticket })
+    }
+
+    #[test]
+    fn h60_of_ten_thousand_who_join_and_leave_nothing_stays() {
+        let (hub, _inlet) = Hub::open().unwrap();
+        let linger = Linger { others: Duration::ZERO, block: None };
+        let mut lanes = Lanes::new(hub, linger);
+        lanes.add(Arc::new(Plain::new(Vec::new())), Lag::Block).unwrap();
+        let (stays, first) = newcomer();
+        lanes.admit(first);
+        for _ in 0..10_000 {
+            let (joined, next) = newcomer();
+            lanes.admit(next);
+            joined.leave();
+            lanes.dismiss();
+        }
+        assert_eq!((lanes.places.len(), lanes.hub.report(0).sinks.len()), (2, 2));
+        assert!(lanes.places.capacity() < 10 && stays.at() == Some(0));
+        assert!(lanes.places[0].ticket.is_none() && lanes.places[1].ticket.is_some());
     }
 }

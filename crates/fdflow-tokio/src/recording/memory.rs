@@ -6,12 +6,15 @@ use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use fdflow::Transfer;
+use fdflow::{Progress, Transfer};
 use rustix::fs::MemfdFlags;
-use tokio::task::{JoinHandle, spawn_blocking};
+use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
-use super::segment::{Piece, Segment};
+use super::lock::Lock;
+use super::piece::Piece;
+use super::segment::Segment;
+use super::shared::Shared;
 
 /// Memory comes and goes in so many pieces.
 const PIECES: u64 = 8;
@@ -44,7 +47,7 @@ impl Chunk {
 }
 
 /// What came of writing some of it: how many bytes, and why not more.
-pub(super) type Written = (u64, io::Result<()>);
+pub(super) type Outcome = (u64, io::Result<()>);
 
 /// All of it.
 #[derive(Debug)]
@@ -53,16 +56,28 @@ pub(super) struct Memory {
     most: u64,
     /// Bytes that were dropped since the disk failed.
     pub(super) missing: u64,
-    pub(super) writing: Option<JoinHandle<Written>>,
-    pub(super) written: Option<Written>,
+    pub(super) writing: Option<JoinHandle<Outcome>>,
+    pub(super) outcome: Option<Outcome>,
+    /// The disk has taken what it was given last.
+    pub(super) recovers: bool,
     /// When the disk is tried again.
     pub(super) retry: Instant,
+    /// It was told that there is not even memory.
+    pub(super) is_told: bool,
 }
 
 impl Memory {
     pub(super) fn new(most: u64, retry: Instant) -> Self {
-        let (chunks, missing) = (VecDeque::new(), 0);
-        Self { chunks, most, missing, writing: None, written: None, retry }
+        Self {
+            chunks: VecDeque::new(),
+            most,
+            missing: 0,
+            writing: None,
+            outcome: None,
+            recovers: false,
+            retry,
+            is_told: false,
+        }
     }
 
     /// How many bytes one piece holds.
@@ -88,35 +103,89 @@ impl Memory {
     /// Another piece, for bytes from `at` on.
     pub(super) fn add(&mut self, at: u64) -> io::Result<()> {
         let file = rustix::fs::memfd_create("fdflow-recording", MemfdFlags::CLOEXEC)?;
-        let (piece, length) = (Piece::new(File::from(file)), Arc::default());
+        let (piece, length) = (Piece::open(Arc::new(File::from(file))), Arc::default());
         self.chunks.push_back(Chunk { piece, at, from: 0, length });
         Ok(())
     }
 
-    /// Begins to write the oldest bytes to the disk.
-    pub(super) fn write_to(&mut self, segment: &Arc<Segment>) {
-        let Some(chunk) = self.chunks.front() else { return };
-        let (piece, segment) = (Arc::clone(&chunk.piece), Arc::clone(segment));
-        let (from, left) = (chunk.from, chunk.left());
-        self.writing = Some(spawn_blocking(move || {
-            let to = segment.length();
-            let transfer = Transfer::new(&*piece.file, &*segment.piece.file);
-            let written = transfer.source_offset(from).sink_offset(to).limit(left).run();
-            match written {
-                Ok(report) => (report.bytes(), Ok(())),
-                Err(error) => (error.report().bytes(), Err(error.into())),
-            }
-        }));
-    }
-
-    /// The disk has so many more of the oldest bytes.
-    pub(super) fn advance(&mut self, n: u64) {
+    /// The disk has so many more of the oldest bytes. A piece that is needed no longer.
+    pub(super) fn advance(&mut self, n: u64) -> Option<Arc<Piece>> {
         let is_last = self.chunks.len() == 1;
-        let Some(chunk) = self.chunks.front_mut() else { return };
+        let chunk = self.chunks.front_mut()?;
         chunk.at += n;
         chunk.from += n;
-        if chunk.left() == 0 && !is_last {
-            self.chunks.pop_front();
+        if chunk.left() > 0 || is_last {
+            return None;
+        }
+        self.chunks.pop_front().map(|chunk| chunk.piece)
+    }
+}
+
+/// The oldest bytes in memory, to be written to the end of a file.
+pub(super) struct Writing {
+    pub(super) shared: Arc<Shared>,
+    pub(super) segment: Arc<Segment>,
+    /// For as long as it writes.
+    pub(super) lock: Arc<Lock>,
+    piece: Arc<Piece>,
+    at: u64,
+    from: u64,
+    n: u64,
+}
+
+impl Writing {
+    /// At most `most` bytes; `None` if there are none.
+    pub(super) fn of(
+        memory: &Memory,
+        most: u64,
+        shared: &Arc<Shared>,
+        segment: &Arc<Segment>,
+        lock: &Arc<Lock>,
+    ) -> Option<Self> {
+        let chunk = memory.chunks.front()?;
+        Some(Self {
+            shared: Arc::clone(shared),
+            segment: Arc::clone(segment),
+            lock: Arc::clone(lock),
+            piece: Arc::clone(&chunk.piece),
+            at: chunk.at,
+            from: chunk.from,
+            n: chunk.left().min(most),
+        })
+    }
+
+    /// Writes them. What is written is entered at once, whatever becomes of who waits for it.
+    pub(super) fn run(self) -> Outcome {
+        let mut written = 0;
+        let result = self.write(&mut written);
+        (written, result)
+    }
+
+    fn write(self, written: &mut u64) -> io::Result<()> {
+        let Self { shared, segment, lock, piece, at, from, n } = self;
+        segment.begin(at)?;
+        let (source, sink) = (piece.file()?, segment.piece.file()?);
+        let to = segment.length();
+        let mut seen = 0;
+        let enter = move |progress: Progress| {
+            let n = progress.bytes - seen;
+            let offset = segment.grow(at + seen, n);
+            shared.move_to(at + seen, n, &segment.piece, offset);
+            seen = progress.bytes;
+        };
+        let transfer = Transfer::new(&*source, &*sink).source_offset(from).sink_offset(to).limit(n);
+        let ended = transfer.observe(enter).run();
+        drop(lock);
+        match ended {
+            Ok(report) => {
+                *written = report.bytes();
+                let all = *written == n;
+                if all { Ok(()) } else { Err(io::ErrorKind::UnexpectedEof.into()) }
+            }
+            Err(error) => {
+                *written = error.report().bytes();
+                Err(error.into())
+            }
         }
     }
 }

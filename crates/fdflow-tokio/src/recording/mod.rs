@@ -1,11 +1,19 @@
 //! A recording of a stream, and those who follow it.
 
+mod buffering;
+mod chores;
 mod event;
 mod index;
+mod keeping;
+mod kept;
+mod lock;
 mod memory;
 mod names;
 mod options;
+mod piece;
+mod pouring;
 mod reader;
+mod rotation;
 mod segment;
 mod shared;
 mod timeline;
@@ -34,8 +42,9 @@ use timeline::Found;
 ///
 /// * **Places** are counted in bytes of the stream, from the first that was ever recorded, also
 ///   over restarts: an existing recording is gone on with, never written over.
-/// * **Files.** `cam.ts` is written to; with rotation, older ones are `cam.000001.ts` and on. Beside
-///   each is an index, `cam.ts.index`, which says when which byte came; see the next section.
+/// * **Files.** `cam.ts` is written to, and locked; with rotation, older ones are `cam.000001.ts` and
+///   on, which are open only while somebody reads them. Beside each is an index, `cam.ts.index`,
+///   which says when which byte came; see the next section.
 /// * **A disk that is full or fails** stops nobody: bytes are kept in memory, within a bound, and
 ///   written when the disk takes them again. What the bound does not hold is missing, for followers
 ///   too that had not got it: a gap, which [`RecordingEvent`] tells and the index shows.
@@ -53,9 +62,12 @@ use timeline::Found;
 /// 2026-11-22T21:02:32.124Z 00000000000000262144 00000000000000262144
 /// ```
 ///
-/// There is a line for each second in which bytes came. Where bytes of the stream are missing in
-/// the file, there is one for the first byte behind the gap, and the two numbers differ by more
-/// than before. A last line that is torn does not count.
+/// There is a line for the first byte of the file, and one for each second in which bytes came. Where
+/// bytes of the stream are missing in the file, there is one for the first byte behind the gap, and
+/// the two numbers differ by more than before. Lines are only added, and those for a first byte before
+/// the byte is: after a crash there may be a last line that is torn or about bytes that are not in
+/// the file, which does not count. Times never go back, even if the clock does. Without an index all
+/// bytes of the file are taken for the ones behind those of the file before.
 ///
 /// # Example
 ///
@@ -112,7 +124,7 @@ pub enum Look {
     /// So many bytes, in this file from this offset on. They may be removed at any time, which the
     /// file does not show while it is open.
     Bytes {
-        /// The file: open for reading and writing, and shared. Read at offsets.
+        /// The file: shared. Read at offsets; never write.
         file: Arc<File>,
         /// Where in it the bytes begin.
         offset: u64,
@@ -128,6 +140,8 @@ pub enum Look {
     NotYet,
     /// Nothing ever.
     Over,
+    /// The file that has it cannot be opened.
+    Failed(io::Error),
 }
 
 impl Recording {
@@ -152,7 +166,36 @@ impl Recording {
     ///
     /// The index cannot be read, for a start at some time.
     pub fn reader<D: crate::AsyncSink>(&self, start: Start, sink: D) -> io::Result<Reader<D>> {
-        Ok(Reader::new(Arc::clone(&self.shared), self.shared.place(start)?, sink))
+        Ok(Reader::new(Arc::clone(&self.shared), self.shared.enter(start)?, sink))
+    }
+
+    /// Follows the recording from `start` on without a sink: for those who send it in ways of their
+    /// own, with [`look`](Self::look), and tell by [`Following::counters`] what they have sent. A
+    /// recording that [waits](RecordingOptions::waits) for followers waits for this one too, as long
+    /// as it is there.
+    ///
+    /// # Errors
+    ///
+    /// The index cannot be read, for a start at some time.
+    ///
+    /// ```
+    /// # fn main() -> std::io::Result<()> {
+    /// use fdflow::Route;
+    /// use fdflow_tokio::{Recording, Start};
+    ///
+    /// # let dir = tempfile::tempdir()?;
+    /// # let path = dir.path().join("cam.ts");
+    /// # std::fs::write(&path, [0; 100])?;
+    /// let (recording, _writer) = Recording::open(path)?;
+    /// let following = recording.follow(Start::Beginning)?;
+    /// following.counters().add(Route::Sendfile, 60);
+    /// following.skip(30);
+    /// assert_eq!((following.at(), recording.end()), (90, 100));
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn follow(&self, start: Start) -> io::Result<Following> {
+        Ok(Following::new(self.shared.enter(start)?))
     }
 
     /// How far the stream has come.
@@ -179,33 +222,30 @@ impl Recording {
     ///
     /// The index cannot be read, for a start at some time.
     pub fn resolve(&self, start: Start) -> io::Result<u64> {
-        Ok(self.shared.place(start)?.at())
+        self.shared.locate(start)
     }
 
     /// What there is at this byte of the stream: for those who send it in ways of their own.
     #[must_use]
     pub fn look(&self, at: u64) -> Look {
-        let (found, is_over) = self.shared.find(at);
-        match found {
-            Found::Bytes { file, offset, length } => {
-                Look::Bytes { file: Arc::clone(&file.file), offset, length }
+        loop {
+            let (piece, offset, length) = match self.shared.find(at) {
+                (Found::Bytes { file, offset, length }, _) => (file, offset, length),
+                (Found::Missing { until }, _) => return Look::Missing { until },
+                (Found::End, true) => return Look::Over,
+                (Found::End, false) => return Look::NotYet,
+            };
+            match piece.file() {
+                Ok(file) => return Look::Bytes { file, offset, length },
+                // It was removed meanwhile: there is something else to be found.
+                Err(_) if piece.is_withdrawn() => {}
+                Err(error) => return Look::Failed(error),
             }
-            Found::Missing { until } => Look::Missing { until },
-            Found::End if is_over => Look::Over,
-            Found::End => Look::NotYet,
         }
     }
 
     /// Waits until there is something else than [`Look::NotYet`] at `at`.
     pub async fn grown(&self, at: u64) {
-        let mut grown = std::pin::pin!(self.shared.grown.notified());
-        loop {
-            grown.as_mut().enable();
-            if !matches!(self.shared.find(at), (Found::End, false)) {
-                return;
-            }
-            grown.as_mut().await;
-            grown.set(self.shared.grown.notified());
-        }
+        self.shared.grown(at).await;
     }
 }

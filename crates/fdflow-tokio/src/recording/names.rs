@@ -1,9 +1,12 @@
 //! The names of a recording's files: `cam.ts` is written to, `cam.000001.ts` and on were before, and
 //! each has its index beside it, `cam.ts.index`.
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::io;
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
+
+use super::piece::of;
 
 /// The file with this number.
 pub(super) fn numbered(path: &Path, number: u64) -> PathBuf {
@@ -26,19 +29,24 @@ pub(super) fn index_of(path: &Path) -> PathBuf {
 /// The numbers that there are files of, in order.
 pub(super) fn numbers(path: &Path) -> io::Result<Vec<u64>> {
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+    let folder = folder.unwrap_or(Path::new("."));
     let mut numbers = Vec::new();
-    for entry in std::fs::read_dir(folder.unwrap_or(Path::new(".")))? {
-        let name = entry?.file_name();
-        let number = name.to_str().and_then(|name| {
-            let parts = name.split('.').filter(|part| part.len() >= 6);
-            parts.filter_map(|part| part.parse().ok()).find(|number| {
-                numbered(path, *number).file_name().and_then(|name| name.to_str()) == Some(name)
-            })
-        });
-        numbers.extend(number);
+    for entry in std::fs::read_dir(folder).map_err(|error| of(folder, &error))? {
+        numbers.extend(number(path, &entry?.file_name()));
     }
     numbers.sort_unstable();
     Ok(numbers)
+}
+
+/// The number in a name that is [`numbered`].
+fn number(path: &Path, name: &OsStr) -> Option<u64> {
+    let rest = name.as_bytes().strip_prefix(path.file_stem()?.as_bytes())?.strip_prefix(b".")?;
+    let rest = match path.extension() {
+        Some(extension) => rest.strip_suffix(extension.as_bytes())?.strip_suffix(b".")?,
+        None => rest,
+    };
+    let number = std::str::from_utf8(rest).ok()?.parse().ok()?;
+    (format!("{number:06}").as_bytes() == rest).then_some(number)
 }
 
 #[cfg(test)]
@@ -53,7 +61,9 @@ mod tests {
             std::fs::write(numbered(&path, number), "").unwrap();
             std::fs::write(index_of(&numbered(&path, number)), "").unwrap();
         }
-        for other in ["cam.2.ts", "cam.2.000003.mkv", "other.000004.ts", "cam.000005.ts"] {
+        let others =
+            ["cam.2.ts", "cam.2.000003.mkv", "other.000004.ts", "cam.000005.ts", "cam.2.+00006.ts"];
+        for other in others {
             std::fs::write(dir.path().join(other), "").unwrap();
         }
         assert_eq!(numbered(&path, 2).file_name().unwrap(), "cam.2.000002.ts");
@@ -65,5 +75,13 @@ mod tests {
             (numbers(&bare).unwrap(), numbered(&bare, 7)),
             (vec![7], dir.path().join("cam.000007"))
         );
+    }
+
+    #[test]
+    fn a_name_need_not_be_text() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join(OsStr::from_bytes(b"caf\xe9.ts"));
+        std::fs::write(numbered(&path, 3), "").unwrap();
+        assert_eq!(numbers(&path).unwrap(), [3]);
     }
 }

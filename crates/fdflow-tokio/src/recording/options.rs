@@ -1,27 +1,35 @@
 //! How a recording is kept.
 
+use std::collections::VecDeque;
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use super::segment::Segment;
 use super::shared::Shared;
 use super::timeline::Timeline;
-use super::writer::RecordingWriter;
-use super::{Recording, names};
+use super::writer::{RecordingWriter, Written};
+use super::{Recording, names, rotation};
 
 /// How a recording is kept: [`Recording::options`].
 #[derive(Debug, Clone)]
 pub struct RecordingOptions {
     pub(super) rotate_size: Option<u64>,
     pub(super) rotate_age: Option<Duration>,
-    pub(super) keep_files: Option<usize>,
-    pub(super) keep_bytes: Option<u64>,
+    pub(super) kept: Kept,
     pub(super) memory: u64,
-    pub(super) waits: bool,
     pub(super) sync: Duration,
     pub(super) retry: Duration,
+}
+
+/// What is kept of it.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Kept {
+    pub(super) files: Option<usize>,
+    pub(super) bytes: Option<u64>,
+    /// And what readers are still to get.
+    pub(super) waits: bool,
 }
 
 impl Default for RecordingOptions {
@@ -29,10 +37,8 @@ impl Default for RecordingOptions {
         Self {
             rotate_size: None,
             rotate_age: None,
-            keep_files: None,
-            keep_bytes: None,
+            kept: Kept::default(),
             memory: 16 << 20,
-            waits: false,
             sync: Duration::from_secs(1),
             retry: Duration::from_secs(1),
         }
@@ -50,28 +56,28 @@ impl RecordingOptions {
     /// Begin another file when the first byte of this one is so old.
     #[must_use]
     pub fn rotate_age(mut self, age: Duration) -> Self {
-        self.rotate_age = Some(age);
+        self.rotate_age = Some(bounded(age));
         self
     }
 
     /// Keep so many files, the one that is written to included; the oldest is removed first.
     #[must_use]
     pub fn keep_files(mut self, files: usize) -> Self {
-        self.keep_files = Some(files.max(1));
+        self.kept.files = Some(files.max(1));
         self
     }
 
     /// Keep so many bytes, in whole files: the oldest is removed once those after it have as many.
     #[must_use]
     pub fn keep_bytes(mut self, bytes: u64) -> Self {
-        self.keep_bytes = Some(bytes);
+        self.kept.bytes = Some(bytes);
         self
     }
 
     /// While the disk takes nothing, at most so many bytes are kept in memory; 16 MiB unless set.
     #[must_use]
     pub fn memory(mut self, bytes: u64) -> Self {
-        self.memory = bytes.max(64 << 10);
+        self.memory = bytes.clamp(64 << 10, 1 << 50);
         self
     }
 
@@ -79,21 +85,21 @@ impl RecordingOptions {
     /// files longer than they would be) for readers that are not done with the oldest file.
     #[must_use]
     pub fn waits(mut self, waits: bool) -> Self {
-        self.waits = waits;
+        self.kept.waits = waits;
         self
     }
 
     /// Put what was written on the disk so often; every second unless set.
     #[must_use]
     pub fn sync_every(mut self, time: Duration) -> Self {
-        self.sync = time;
+        self.sync = bounded(time);
         self
     }
 
     /// Try a disk that has failed again so often; every second unless set.
     #[must_use]
     pub fn retry_every(mut self, time: Duration) -> Self {
-        self.retry = time;
+        self.retry = bounded(time);
         self
     }
 
@@ -101,34 +107,30 @@ impl RecordingOptions {
     ///
     /// # Errors
     ///
-    /// The file or its index cannot be opened; it is no regular file; another process records to
-    /// it (`WouldBlock`).
+    /// The file or its index cannot be opened; one of them is no regular file, or the index none of a
+    /// recording; another process records to it (`WouldBlock`).
     pub fn open(self, path: impl Into<PathBuf>) -> io::Result<(Recording, RecordingWriter)> {
         let path = path.into();
-        finish_rotation(&path)?;
-        let mut timeline = Timeline::at(0);
-        let mut segments = Vec::new();
+        let (file, lock) = rotation::open_locked(&path)?;
+        rotation::recover(&path)?;
+        let (mut timeline, mut segments) = (Timeline::at(0), VecDeque::new());
         let numbers = names::numbers(&path)?;
         for number in &numbers {
-            let closed = Segment::open_closed(&names::numbered(&path, *number), &mut timeline)?;
-            segments.push(Arc::new(closed));
+            let closed = Segment::closed(&names::numbered(&path, *number), &mut timeline)?;
+            segments.push_back(Arc::new(closed));
         }
-        let current = Arc::new(Segment::open(&path, &mut timeline)?);
-        segments.push(Arc::clone(&current));
+        let current = Arc::new(Segment::current(file, &path, &mut timeline)?);
+        rotation::sync_folder(&path);
+        segments.push_back(Arc::clone(&current));
         let shared = Arc::new(Shared::new(timeline, segments));
         let next = numbers.last().map_or(1, |last| last + 1);
-        let writer = RecordingWriter::new(Arc::clone(&shared), self, path, current, next);
+        let place = Written { path, current, lock, next };
+        let writer = RecordingWriter::new(Arc::clone(&shared), self, place);
         Ok((Recording { shared }, writer))
     }
 }
 
-/// A process that was ended between the two names of a rotation left the index where it was.
-fn finish_rotation(path: &Path) -> io::Result<()> {
-    let last = names::numbers(path)?.last().map(|last| names::numbered(path, *last));
-    if let Some(last) = last.filter(|last| !names::index_of(last).exists() && !path.exists())
-        && names::index_of(path).exists()
-    {
-        std::fs::rename(names::index_of(path), names::index_of(&last))?;
-    }
-    Ok(())
+/// Neither so short that nothing else is done, nor so long that no clock can tell when it ends.
+fn bounded(time: Duration) -> Duration {
+    time.clamp(Duration::from_millis(1), Duration::from_secs(10 * 365 * 24 * 3600))
 }

@@ -10,12 +10,17 @@ use std::task::Poll;
 
 use fdflow::{Operation, Routes, Side, TransferError};
 
-use super::segment::Piece;
+use super::kept::Kept;
+use super::piece::Piece;
 use super::shared::Shared;
 use super::timeline::Found;
 use crate::counters::Counters;
 use crate::end::AsyncSink;
+use crate::plain::Plain;
 use crate::transfer::Transfer;
+
+/// So far behind the end bytes are in the page cache still: they were written just now.
+const RECENT: u64 = 16 << 20;
 
 /// Follows a recording into a sink: [`Recording::reader`](super::Recording::reader).
 ///
@@ -25,7 +30,10 @@ use crate::transfer::Transfer;
 /// * **Cancel safety.** [`run`](Self::run) may be dropped at any await; another goes on.
 /// * **Gaps.** What is kept no longer, or never was, is skipped and counted, or ends it:
 ///   [`skips`](Self::skips).
-/// * **Costs** no descriptor besides the sink's. Where the routes forbid sendfile and splice, a buffer.
+/// * **Costs** no descriptor besides the sink's, but for one that all share who read the same older
+///   file. Where the routes forbid sendfile and splice, a buffer.
+/// * **Who keeps it** though it is not run, and be it at its end, keeps what it has not sent from being
+///   removed where the recording [waits](super::RecordingOptions::waits).
 #[derive(Debug)]
 pub struct Reader<D> {
     shared: Arc<Shared>,
@@ -59,6 +67,15 @@ impl Place {
 }
 
 impl Following {
+    pub(super) fn new(place: Arc<Place>) -> Self {
+        Self(place)
+    }
+
+    /// So many bytes are left out: for those who send in ways of their own.
+    pub fn skip(&self, bytes: u64) {
+        self.0.missed.fetch_add(bytes, Ordering::Relaxed);
+    }
+
     /// The byte of the stream that it began with.
     #[must_use]
     pub fn start(&self) -> u64 {
@@ -98,7 +115,8 @@ pub enum ReaderEnd {
 #[derive(Debug)]
 struct Current<D> {
     piece: Arc<Piece>,
-    transfer: Transfer<Arc<File>, Arc<D>>,
+    kept: Arc<Kept>,
+    transfer: Transfer<Arc<Kept>, Arc<D>>,
     /// Where in the file it began.
     offset: u64,
     /// How many bytes it was told to send in all.
@@ -156,20 +174,30 @@ impl<D: AsyncSink> Reader<D> {
     pub async fn run(&mut self) -> Result<ReaderEnd, TransferError> {
         let shared = Arc::clone(&self.shared);
         loop {
-            let mut grown = pin!(shared.grown.notified());
-            grown.as_mut().enable();
-            match shared.find(self.place.at()) {
+            let at = self.place.at();
+            match shared.find(at) {
                 (Found::Bytes { file, offset, length }, _) => {
                     self.send(&shared, file, offset, length).await?;
                 }
                 (Found::Missing { until }, _) if self.skips => {
-                    let missed = until.saturating_sub(self.place.at());
-                    self.place.missed.fetch_add(missed, Ordering::Relaxed);
+                    self.place.missed.fetch_add(until.saturating_sub(at), Ordering::Relaxed);
                 }
                 (Found::Missing { .. }, _) => return Ok(ReaderEnd::Lost),
                 (Found::End, true) => return Ok(ReaderEnd::Complete),
-                (Found::End, false) => grown.await,
+                (Found::End, false) => self.wait(&shared, at).await,
             }
+        }
+    }
+
+    /// Waits for something other than the end, or for a file to be let go.
+    async fn wait(&mut self, shared: &Shared, at: u64) {
+        let mut news = pin!(shared.grown.notified());
+        news.as_mut().enable();
+        if self.current.as_ref().is_some_and(|current| current.piece.is_withdrawn()) {
+            self.current = None;
+        }
+        if matches!(shared.find(at), (Found::End, false)) {
+            news.await;
         }
     }
 
@@ -183,7 +211,12 @@ impl<D: AsyncSink> Reader<D> {
     ) -> Result<(), TransferError> {
         let mut withdrawn = pin!(shared.withdrawn.notified());
         withdrawn.as_mut().enable();
-        let current = self.aim(&piece, offset, length);
+        let current = match self.aim(&piece, offset, length) {
+            Ok(current) => current,
+            // It was removed meanwhile: there is something else to be found.
+            Err(_) if piece.is_withdrawn() => return Ok(()),
+            Err(cause) => return Err(self.unopened(cause)),
+        };
         let (before, limit) = (current.given(), current.limit);
         let ended = {
             let mut run = pin!(current.transfer.run());
@@ -201,11 +234,11 @@ impl<D: AsyncSink> Reader<D> {
             });
             either.await
         };
-        let Some(ended) = ended else {
-            // What was taken of it and not given is not kept any more either.
+        if piece.is_withdrawn() {
+            // What was taken of it and not given is elsewhere, or not kept any more either.
             self.current = None;
-            return Ok(());
-        };
+        }
+        let Some(ended) = ended else { return Ok(()) };
         ended?;
         match &self.current {
             Some(current) if current.given() == before && before < limit => Err(current.cut()),
@@ -214,27 +247,41 @@ impl<D: AsyncSink> Reader<D> {
     }
 
     /// A transfer that goes on there.
-    fn aim(&mut self, piece: &Arc<Piece>, offset: u64, length: u64) -> &mut Current<D> {
+    fn aim(&mut self, piece: &Arc<Piece>, offset: u64, length: u64) -> io::Result<&mut Current<D>> {
         let goes_on = |current: &Current<D>| {
             Arc::ptr_eq(&current.piece, piece) && current.offset + current.given() == offset
         };
         let mut current = match self.current.take().filter(goes_on) {
             Some(current) => current,
-            None => self.begin(piece, offset),
+            None => self.begin(piece.file()?, piece, offset),
         };
+        current.kept.set_recent(self.shared.end().saturating_sub(self.place.at()) <= RECENT);
         current.limit = current.given() + length;
         current.transfer.set_limit(current.limit);
-        self.current.insert(current)
+        Ok(self.current.insert(current))
     }
 
-    fn begin(&self, piece: &Arc<Piece>, offset: u64) -> Current<D> {
-        let transfer = Transfer::new(Arc::clone(&piece.file), Arc::clone(&self.sink));
+    fn begin(&self, file: Arc<File>, piece: &Arc<Piece>, offset: u64) -> Current<D> {
+        let kept = Arc::new(Kept::new(file));
+        let transfer = Transfer::new(Arc::clone(&kept), Arc::clone(&self.sink));
         let transfer = transfer.source_offset(offset).count_in(self.place.counters.clone());
         let transfer = match self.routes {
             Some(routes) => transfer.routes(routes),
             None => transfer,
         };
-        Current { piece: Arc::clone(piece), transfer, offset, limit: 0 }
+        Current { piece: Arc::clone(piece), kept, transfer, offset, limit: 0 }
+    }
+
+    /// The file that has its next bytes is not to be had.
+    fn unopened(&self, cause: io::Error) -> TransferError {
+        let nothing = Transfer::new(Plain::new(&b""[..]), Arc::clone(&self.sink));
+        nothing.failed(Operation::Probe, Side::Source, cause)
+    }
+}
+
+impl<D> Drop for Reader<D> {
+    fn drop(&mut self) {
+        self.shared.leave(&self.place);
     }
 }
 

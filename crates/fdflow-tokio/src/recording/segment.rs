@@ -3,96 +3,103 @@
 use std::fs::{File, OpenOptions};
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
-use rustix::fs::FlockOperation;
+use tokio::time::Instant;
 
-use super::index::{Entry, Index};
+use super::index::{self, Index, Outline};
 use super::names;
+use super::piece::{Piece, open_regular};
 use super::timeline::Timeline;
 use crate::locked;
-
-/// A file that bytes of the stream are in: of the recording, or in memory.
-#[derive(Debug)]
-pub(super) struct Piece {
-    pub(super) file: Arc<File>,
-    /// Its bytes are kept no longer: who still sends some is to stop.
-    withdrawn: AtomicBool,
-}
-
-impl Piece {
-    pub(super) fn new(file: File) -> Arc<Self> {
-        Arc::new(Self { file: Arc::new(file), withdrawn: AtomicBool::new(false) })
-    }
-
-    pub(super) fn withdraw(&self) {
-        self.withdrawn.store(true, Ordering::Release);
-    }
-
-    pub(super) fn is_withdrawn(&self) -> bool {
-        self.withdrawn.load(Ordering::Acquire)
-    }
-}
 
 /// A file of a recording.
 #[derive(Debug)]
 pub(super) struct Segment {
     pub(super) piece: Arc<Piece>,
-    pub(super) path: Mutex<PathBuf>,
-    index: Mutex<Index>,
+    path: Mutex<PathBuf>,
+    index: Mutex<Lines>,
     length: AtomicU64,
-    /// When its first byte came.
-    born: OnceLock<SystemTime>,
+    /// When its first byte came, by the clock that is never set.
+    born: OnceLock<Instant>,
+    /// The time of the index's first line.
+    since: OnceLock<SystemTime>,
     /// What went wrong with the index since somebody asked.
     trouble: Mutex<Option<io::Error>>,
 }
 
+/// Its index.
+#[derive(Debug)]
+enum Lines {
+    /// While the file is written to.
+    Open(Index),
+    /// So many lines of it hold.
+    Closed(u64),
+}
+
+impl Lines {
+    fn open(&mut self) -> Option<&mut Index> {
+        match self {
+            Self::Open(index) => Some(index),
+            Self::Closed(_) => None,
+        }
+    }
+}
+
 impl Segment {
-    /// Opens the file that is written to, or makes it, and locks it; enters what is in it.
-    pub(super) fn open(path: &Path, timeline: &mut Timeline<Piece>) -> io::Result<Self> {
-        let mut options = OpenOptions::new();
-        let file = options.read(true).write(true).create(true).truncate(false).open(path)?;
-        rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive).map_err(|errno| {
-            let message = "another process records to it: end that one, or name another file";
-            match errno {
-                rustix::io::Errno::WOULDBLOCK => io::Error::new(io::ErrorKind::WouldBlock, message),
-                errno => errno.into(),
-            }
-        })?;
-        Self::enter(file, path, timeline)
+    /// The file that is written to; enters what is in it.
+    pub(super) fn current(
+        file: Arc<File>,
+        path: &Path,
+        timeline: &mut Timeline<Piece>,
+    ) -> io::Result<Self> {
+        let length = file.metadata()?.len();
+        let (index, outline) = Index::open(&names::index_of(path), length)?;
+        let piece = Piece::open(file);
+        enter(timeline, &piece, &outline, length);
+        Ok(Self::new(piece, path, Lines::Open(index), &outline, length))
     }
 
     /// One that was written to before.
-    pub(super) fn open_closed(path: &Path, timeline: &mut Timeline<Piece>) -> io::Result<Self> {
-        let file = OpenOptions::new().read(true).write(true).open(path)?;
-        Self::enter(file, path, timeline)
+    pub(super) fn closed(path: &Path, timeline: &mut Timeline<Piece>) -> io::Result<Self> {
+        let length = open_regular(path, OpenOptions::new().read(true))?.metadata()?.len();
+        let outline = index::read(&names::index_of(path), length)?;
+        let piece = Piece::closed(path.to_owned());
+        enter(timeline, &piece, &outline, length);
+        Ok(Self::new(piece, path, Lines::Closed(outline.entries), &outline, length))
     }
 
-    fn enter(file: File, path: &Path, timeline: &mut Timeline<Piece>) -> io::Result<Self> {
-        let facts = file.metadata()?;
-        if !facts.is_file() {
-            let message = "it is no regular file, and cannot be read again";
-            return Err(io::Error::new(io::ErrorKind::InvalidInput, message));
-        }
-        let length = facts.len();
-        let (index, entries) = Index::open(&names::index_of(path), length)?;
-        let born = OnceLock::new();
+    /// One that nothing was written to yet.
+    pub(super) fn fresh(file: Arc<File>, path: &Path, index: Index) -> Self {
+        Self::new(Piece::open(file), path, Lines::Open(index), &Outline::default(), 0)
+    }
+
+    fn new(piece: Arc<Piece>, path: &Path, index: Lines, outline: &Outline, length: u64) -> Self {
+        let (born, since) = (OnceLock::new(), OnceLock::new());
         if length > 0 {
-            born.get_or_init(|| entries.first().map_or_else(SystemTime::now, |first| first.time));
+            let age = outline.born.and_then(|born| born.elapsed().ok()).unwrap_or_default();
+            let now = Instant::now();
+            born.get_or_init(|| now.checked_sub(age).unwrap_or(now));
         }
-        let piece = Piece::new(file);
-        enter(timeline, &piece, &entries, length);
-        let (path, index) = (Mutex::new(path.to_owned()), Mutex::new(index));
-        let (length, trouble) = (AtomicU64::new(length), Mutex::default());
-        Ok(Self { piece, path, index, length, born, trouble })
+        if let Some(first) = outline.stretches.first() {
+            since.get_or_init(|| first.time);
+        }
+        Self {
+            piece,
+            path: Mutex::new(path.to_owned()),
+            index: Mutex::new(index),
+            length: AtomicU64::new(length),
+            born,
+            since,
+            trouble: Mutex::default(),
+        }
     }
 
-    /// From now on another process may record to it.
-    pub(super) fn unlock(&self) {
-        // It is unlocked at the latest when nobody has it open.
-        let _unlocked = rustix::fs::flock(&*self.piece.file, FlockOperation::Unlock).is_ok();
+    /// What it is called.
+    pub(super) fn path(&self) -> PathBuf {
+        locked(&self.path).clone()
     }
 
     /// How many bytes are in it.
@@ -100,21 +107,32 @@ impl Segment {
         self.length.load(Ordering::Acquire)
     }
 
+    /// Bytes from `at` of the stream on are about to be written to its end.
+    pub(super) fn begin(&self, at: u64) -> io::Result<()> {
+        let now = SystemTime::now();
+        let mut lines = locked(&self.index);
+        let Some(index) = lines.open() else { return Ok(()) };
+        index.begin(at, self.length(), now)?;
+        self.since.get_or_init(|| index::stamp(now));
+        Ok(())
+    }
+
     /// It has got `n` bytes more, the first of them at `at` of the stream.
     /// Where they are in it.
     pub(super) fn grow(&self, at: u64, n: u64) -> u64 {
         let offset = self.length.fetch_add(n, Ordering::AcqRel);
-        let now = SystemTime::now();
-        self.born.get_or_init(|| now);
-        if let Err(error) = locked(&self.index).note(at, offset, now) {
+        self.born.get_or_init(Instant::now);
+        if let Some(index) = locked(&self.index).open()
+            && let Err(error) = index.note(at, offset, SystemTime::now())
+        {
             *locked(&self.trouble) = Some(error);
         }
         offset
     }
 
-    /// When its first byte came.
-    pub(super) fn born(&self) -> Option<SystemTime> {
-        self.born.get().copied()
+    /// How long ago its first byte came.
+    pub(super) fn age(&self) -> Option<Duration> {
+        self.born.get().map(Instant::elapsed)
     }
 
     /// What went wrong with the index since this was asked last.
@@ -124,43 +142,80 @@ impl Segment {
 
     /// The last byte that came before this time, or at it.
     pub(super) fn at(&self, time: SystemTime) -> io::Result<Option<u64>> {
-        Ok(locked(&self.index).at(time)?.map(|entry| entry.at))
+        if self.since.get().is_none_or(|since| *since > time) {
+            return Ok(None);
+        }
+        let entry = match &*locked(&self.index) {
+            Lines::Open(index) => index.at(time)?,
+            Lines::Closed(lines) => index::at(&names::index_of(&self.path()), *lines, time)?,
+        };
+        Ok(entry.map(|entry| entry.at))
     }
 
     /// Puts what was written on the disk. May take long.
     pub(super) fn sync(&self) -> io::Result<()> {
-        self.piece.file.sync_data()?;
-        // Not while it is locked: who writes would wait for the disk too.
-        let index = locked(&self.index).file()?;
-        index.sync_data()
+        // Not while it is locked: who writes would wait for the disk too. And first, so that no byte
+        // behind a gap is on the disk without the line that says so.
+        let index = locked(&self.index).open().map(|index| index.file()).transpose()?;
+        if let Some(index) = index {
+            index.sync_data()?;
+        }
+        let (file, length) = (self.piece.file()?, self.length());
+        file.sync_data()?;
+        if file.metadata()?.len() < length {
+            let message = "somebody cut it: bytes that were recorded are not there any more";
+            return Err(io::Error::new(io::ErrorKind::UnexpectedEof, message));
+        }
+        Ok(())
     }
 
-    /// Gives it, and its index, the name of one that is not written to any more.
-    pub(super) fn close(&self, to: PathBuf) -> io::Result<()> {
-        let mut path = locked(&self.path);
-        std::fs::rename(&*path, &to)?;
-        std::fs::rename(names::index_of(&path), names::index_of(&to))?;
-        *path = to;
-        Ok(())
+    /// It has another name now.
+    pub(super) fn renamed(&self, to: &Path) {
+        to.clone_into(&mut locked(&self.path));
+    }
+
+    /// It is written to no longer, and everything is on the disk.
+    pub(super) fn close(&self) {
+        self.piece.close(self.path());
+        let mut lines = locked(&self.index);
+        if let Lines::Open(index) = &*lines {
+            *lines = Lines::Closed(index.entries());
+        }
     }
 
     /// Takes both files away.
     pub(super) fn remove(&self) -> io::Result<()> {
-        let path = locked(&self.path);
-        std::fs::remove_file(&*path)?;
-        std::fs::remove_file(names::index_of(&path))
+        let path = self.path();
+        remove(&path)?;
+        remove(&names::index_of(&path))
+    }
+}
+
+/// Removes a file. That somebody else has done so is no failure.
+pub(super) fn remove(path: &Path) -> io::Result<()> {
+    match std::fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+            Err(super::piece::of(path, &error))
+        }
+        _ => Ok(()),
     }
 }
 
 /// Enters what the index says of a file. What it does not know came right behind the last.
-fn enter(timeline: &mut Timeline<Piece>, piece: &Arc<Piece>, entries: &[Entry], length: u64) {
-    let first = Entry { time: SystemTime::UNIX_EPOCH, at: timeline.end(), offset: 0 };
-    let begins = entries.first().is_none_or(|entry| entry.offset > 0);
-    let all: Vec<_> = begins.then_some(first).iter().chain(entries).copied().collect();
-    for (place, entry) in all.iter().enumerate() {
-        let until = all.get(place + 1).map_or(length, |next| next.offset);
-        // Of a file that was copied there by hand: its bytes have places of their own.
-        let at = entry.at.max(timeline.end());
-        timeline.append(at, until - entry.offset, piece, entry.offset);
+fn enter(timeline: &mut Timeline<Piece>, piece: &Arc<Piece>, outline: &Outline, length: u64) {
+    let mut offset = 0;
+    let mut stretches = outline.stretches.iter().peekable();
+    // Before the first line, and where the bytes before them are not what the lines take them for
+    // (a file that was put there by hand), bytes have the place that is next.
+    let before = stretches.peek().map_or(0, |first| first.at - first.offset);
+    timeline.advance(before);
+    while offset < length || stretches.peek().is_some() {
+        if let Some(entry) = stretches.next_if(|entry| entry.offset <= offset) {
+            timeline.advance(entry.at);
+            continue;
+        }
+        let until = stretches.peek().map_or(length, |next| next.offset);
+        timeline.append(timeline.end(), until - offset, piece, offset);
+        offset = until;
     }
 }

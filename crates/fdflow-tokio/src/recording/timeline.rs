@@ -54,10 +54,9 @@ impl<F> Timeline<F> {
         self.extents.front().map_or(self.end, |extent| extent.at)
     }
 
-    /// How many bytes are kept.
-    #[cfg(test)]
-    fn kept(&self) -> u64 {
-        self.extents.iter().map(|extent| extent.length).sum()
+    /// The stream has come so far; what was not entered is missing.
+    pub(super) fn advance(&mut self, end: u64) {
+        self.end = self.end.max(end);
     }
 
     /// The next bytes are at `at` and in this file; what lies between the end and `at` is missing.
@@ -125,52 +124,5 @@ impl<F> Timeline<F> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn found(timeline: &Timeline<&'static str>, at: u64) -> String {
-        match timeline.find(at) {
-            Found::Bytes { file, offset, length } => format!("{file} {offset}+{length}"),
-            Found::Missing { until } => format!("missing until {until}"),
-            Found::End => "end".to_owned(),
-        }
-    }
-
-    #[test]
-    fn bytes_are_found_where_they_were_put() {
-        let (a, b) = (Arc::new("a"), Arc::new("b"));
-        let mut timeline = Timeline::at(0);
-        assert_eq!((found(&timeline, 0).as_str(), timeline.start()), ("end", 0));
-        timeline.append(0, 10, &a, 0);
-        timeline.append(10, 5, &a, 10);
-        timeline.append(15, 5, &b, 0);
-        assert_eq!(found(&timeline, 0), "a 0+15");
-        assert_eq!(found(&timeline, 14), "a 14+1");
-        assert_eq!(found(&timeline, 15), "b 0+5");
-        assert_eq!((found(&timeline, 20).as_str(), timeline.end()), ("end", 20));
-        timeline.append(30, 5, &b, 5);
-        assert_eq!(found(&timeline, 20), "missing until 30");
-        assert_eq!(found(&timeline, 31), "b 6+4");
-        timeline.remove(&a);
-        assert_eq!((found(&timeline, 3).as_str(), timeline.start()), ("missing until 15", 15));
-    }
-
-    #[test]
-    fn what_was_in_memory_is_in_a_file_later_in_one_piece_with_it() {
-        let (disk, memory) = (Arc::new("disk"), Arc::new("memory"));
-        let mut timeline = Timeline::at(0);
-        timeline.append(0, 10, &disk, 0);
-        timeline.append(10, 10, &memory, 0);
-        timeline.move_to(10, 4, &disk, 10);
-        assert_eq!(found(&timeline, 0), "disk 0+14");
-        assert_eq!(found(&timeline, 14), "memory 4+6");
-        timeline.move_to(14, 6, &disk, 14);
-        assert_eq!((found(&timeline, 0).as_str(), timeline.kept()), ("disk 0+20", 20));
-        timeline.append(20, 1, &memory, 0);
-        timeline.remove(&memory);
-        assert_eq!((timeline.end(), found(&timeline, 20).as_str()), (21, "missing until 21"));
-        // What was dropped meanwhile cannot be moved.
-        timeline.move_to(20, 1, &disk, 20);
-        assert_eq!(timeline.kept(), 20);
-    }
-}
+#[path = "timeline_tests.rs"]
+mod tests;

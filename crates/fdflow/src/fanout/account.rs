@@ -1,7 +1,7 @@
 //! What is known of a lane while it runs, for whoever looks at it from outside.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use super::report::{SinkEnd, SinkReport};
 use crate::report::Report;
@@ -16,6 +16,7 @@ struct Amounts {
     taken: AtomicU64,
     missed: AtomicU64,
     gaps: AtomicU64,
+    closed: AtomicBool,
 }
 
 impl Account {
@@ -43,6 +44,17 @@ impl Account {
     #[must_use]
     pub fn gaps(&self) -> u64 {
         self.0.gaps.load(Ordering::Relaxed)
+    }
+
+    /// Whether its pipe, or what has been taken out of it, holds anything: bytes, or its end.
+    #[must_use]
+    pub fn has_more(&self) -> bool {
+        self.behind() > 0 || self.0.closed.load(Ordering::Relaxed)
+    }
+
+    /// Nothing more goes into its pipe.
+    pub(super) fn close(&self) {
+        self.0.closed.store(true, Ordering::Relaxed);
     }
 
     pub(super) fn accepted(&self) -> u64 {

@@ -1,17 +1,17 @@
 //! The way to one sink: a pipe, a thread that empties it into the sink, and the account of it.
 
+mod thread;
+
 use std::io;
 use std::os::fd::AsFd;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::Sender;
-use std::thread::{Builder, Scope};
 use std::time::{Duration, Instant};
 
 use super::Lag;
 use super::account::Account;
 use super::report::{Gap, SinkEnd, SinkReport};
-use crate::cancel::{Bell, Cancel};
+use crate::cancel::Cancel;
 use crate::error::TransferError;
 use crate::pipe::{Pipe, ReadEnd, WriteEnd};
 use crate::progress::Progress;
@@ -20,23 +20,13 @@ use crate::source::Sink;
 use crate::stage::WIDE;
 use crate::sys::never_wait;
 use crate::transfer::Transfer;
+pub(super) use thread::Over;
 
 /// So many gaps are told one by one.
 const GAPS: usize = 1024;
 
 /// What empties a lane's pipe into its sink.
 type Outlet<'a> = Box<Transfer<ReadEnd, Box<dyn Sink + Send + 'a>>>;
-
-/// What a lane's thread says when it is done, or has been stopped.
-#[derive(Debug)]
-pub(super) struct Over<'a> {
-    /// Which lane.
-    pub(super) index: usize,
-    error: Option<TransferError>,
-    report: Report,
-    /// What is gone on with, where it was stopped.
-    outlet: Option<Outlet<'a>>,
-}
 
 /// How long a sink may take nothing after the source's end.
 #[derive(Debug, Clone, Copy)]
@@ -59,6 +49,11 @@ pub(super) struct Lane<'a> {
     pub(super) ahead: u64,
     /// Whether it took nothing when it was last offered some.
     pub(super) refuses: bool,
+    /// What its sink had taken when its pipe was full, and whether the system said so just now.
+    full_at: Option<u64>,
+    asked: bool,
+    /// Whether its pipe is emptied by the task of the hub, so that it cannot be emptier than told.
+    in_step: bool,
     /// Since when it holds the others up, or takes nothing.
     since: Option<Instant>,
     /// What time it is: not everyone's clock is the system's.
@@ -81,24 +76,6 @@ pub(super) struct Lane<'a> {
 }
 
 impl<'a> Lane<'a> {
-    /// A pipe for `sink`, which nobody empties yet.
-    pub(super) fn open(
-        sink: Box<dyn Sink + Send + 'a>,
-        lag: Lag,
-        linger: Duration,
-    ) -> io::Result<Self> {
-        let (reader, feed) = pipe_for(lag)?;
-        let mut lane = Self::with(lag, Linger { others: linger, block: None }, feed);
-        let account = lane.account.clone();
-        let mut outlet =
-            Transfer::new(reader, sink).observe(move |progress| account.took_up_to(progress.bytes));
-        if lag != Lag::Block {
-            lane.cancel = Some(outlet.cancel_handle()?);
-        }
-        lane.outlet = Some(Box::new(outlet));
-        Ok(lane)
-    }
-
     /// A lane whose pipe somebody else empties.
     pub(super) fn with(lag: Lag, linger: Linger, feed: WriteEnd) -> Self {
         Self {
@@ -108,6 +85,9 @@ impl<'a> Lane<'a> {
             feed: Some(feed),
             ahead: 0,
             refuses: false,
+            full_at: None,
+            asked: false,
+            in_step: false,
             since: None,
             clock: Instant::now,
             account: Account::default(),
@@ -131,77 +111,27 @@ impl<'a> Lane<'a> {
         clock: fn() -> Instant,
     ) -> impl FnMut(Progress) + Send + use<> {
         (self.clock, self.runs, self.account) = (clock, true, account.clone());
+        self.in_step = true;
         move |progress| account.took_up_to(progress.bytes)
     }
 
     /// The driver is done with its sink.
     pub(super) fn left(&mut self, error: Option<TransferError>, report: Report) {
-        self.feed = None;
-        self.ended(Over { index: 0, error, report, outlet: None });
+        self.shut();
+        self.conclude(error, report);
+    }
+
+    fn conclude(&mut self, error: Option<TransferError>, report: Report) {
+        self.runs = false;
+        if let Some(error) = error {
+            self.end.get_or_insert(SinkEnd::Failed(error));
+        }
+        self.report = Some(report);
     }
 
     fn waited(&self) -> Duration {
         let since = self.since.map(|since| (self.clock)().saturating_duration_since(since));
         since.unwrap_or_default()
-    }
-
-    /// Has a thread empty its pipe, if anything is to be done. `pauses`: it must be possible to
-    /// stop it.
-    pub(super) fn start<'s>(
-        &mut self,
-        scope: &'s Scope<'s, '_>,
-        index: usize,
-        pauses: bool,
-        over: Sender<Over<'a>>,
-        bell: Arc<Bell>,
-    ) -> io::Result<()>
-    where
-        'a: 's,
-    {
-        let Some(outlet) = &mut self.outlet else { return Ok(()) };
-        if pauses && self.cancel.is_none() {
-            self.cancel = Some(outlet.cancel_handle()?);
-        }
-        if let Some(cancel) = &self.cancel {
-            // Of the run before, which may have ended without hearing it.
-            cancel.answer();
-        }
-        self.since = self.since.map(|_| (self.clock)());
-        let Some(mut outlet) = self.outlet.take() else { return Ok(()) };
-        let detached = Arc::clone(&self.detached);
-        Builder::new().spawn_scoped(scope, move || {
-            // Rings last, also when a panic drops it.
-            let _bell = RingsOnDrop(bell);
-            let over = over;
-            let error = outlet.run().err();
-            let stopped = error.as_ref().is_some_and(TransferError::is_cancelled);
-            if stopped && !detached.load(Ordering::Acquire) {
-                let report = outlet.report().clone();
-                drop(over.send(Over { index, error: None, report, outlet: Some(outlet) }));
-                return;
-            }
-            let parts = outlet.into_parts();
-            // Closes both: the hub sees the pipe broken, and the far end of an owned sink its end.
-            drop((parts.source, parts.sink));
-            drop(over.send(Over { index, error, report: parts.report, outlet: None }));
-        })?;
-        self.runs = true;
-        Ok(())
-    }
-
-    /// Its thread is to stop, so that another run can go on. It can only be waited for that
-    /// until it has.
-    pub(super) fn pause(&self) {
-        if let Some(cancel) = &self.cancel {
-            cancel.cancel();
-        }
-    }
-
-    /// No thread could be had for it.
-    pub(super) fn abandon(&mut self) {
-        self.outlet = None;
-        self.detach(SinkEnd::Cancelled);
-        self.report.get_or_insert_default();
     }
 
     /// How many bytes may be put into its pipe now.
@@ -219,6 +149,12 @@ impl<'a> Lane<'a> {
         self.feed.is_some() && self.ahead == 0 && !matches!(self.lag, Lag::DropBeyond(_))
     }
 
+    /// Somebody else empties its pipe, between two turns of the hub.
+    #[cfg(test)]
+    pub(super) fn keep_in_step(&mut self) {
+        self.in_step = true;
+    }
+
     /// Somebody else empties its pipe, and its sink has taken so many bytes.
     #[cfg(test)]
     pub(super) fn saw_taken(&self, bytes: u64) {
@@ -230,11 +166,31 @@ impl<'a> Lane<'a> {
         self.ahead += n;
         self.refuses = false;
         self.since = None;
+        self.full_at = None;
     }
 
-    /// It did not take anything: what its policy says to that.
-    pub(super) fn refuse(&mut self) {
-        self.refuses = true;
+    /// Whether its pipe was full when it was last asked, and nothing has left it since.
+    pub(super) fn is_as_full_as_before(&self) -> bool {
+        // One that is empty is not full, whatever was said: it is asked again.
+        self.in_step && self.full_at == Some(self.account.taken()) && self.account.behind() > 0
+    }
+
+    /// It is asked again, come what may.
+    pub(super) fn forget_fullness(&mut self) {
+        self.full_at = None;
+    }
+
+    /// Whether it was the system that said no when it last refused.
+    pub(super) fn was_asked(&self) -> bool {
+        self.asked
+    }
+
+    /// It did not take anything: what its policy says to that. `asked`: the system said so.
+    pub(super) fn refuse(&mut self, asked: bool) {
+        (self.refuses, self.asked) = (true, asked);
+        if asked {
+            self.full_at = Some(self.account.taken());
+        }
         self.since.get_or_insert_with(self.clock);
         match self.lag {
             Lag::Block | Lag::DetachAfter(_) if self.patience() == Some(Duration::ZERO) => {
@@ -275,9 +231,15 @@ impl<'a> Lane<'a> {
         }
     }
 
+    /// Nothing more goes into its pipe.
+    pub(super) fn shut(&mut self) {
+        self.feed = None;
+        self.account.close();
+    }
+
     /// Nothing more goes to it, nor need it take what it was given.
     pub(super) fn detach(&mut self, why: SinkEnd) {
-        self.feed = None;
+        self.shut();
         self.end.get_or_insert(why);
         self.detached.store(true, Ordering::Release);
         if let Some(cancel) = &self.cancel {
@@ -295,7 +257,8 @@ impl<'a> Lane<'a> {
 
     /// Everything was relayed: its pipe runs dry now.
     pub(super) fn close(&mut self) {
-        (self.feed, self.last) = (None, true);
+        self.shut();
+        self.last = true;
         self.since = Some((self.clock)());
         self.seen = self.account.taken();
     }
@@ -309,19 +272,6 @@ impl<'a> Lane<'a> {
         if self.runs && self.end.is_none() && self.patience() == Some(Duration::ZERO) {
             self.detach(SinkEnd::TooSlow);
         }
-    }
-
-    /// Its thread is done, or has stopped.
-    pub(super) fn ended(&mut self, over: Over<'a>) {
-        self.runs = false;
-        if over.outlet.is_some() && self.end.is_none() {
-            self.outlet = over.outlet;
-            return;
-        }
-        if let Some(error) = over.error {
-            self.end.get_or_insert(SinkEnd::Failed(error));
-        }
-        self.report = Some(over.report);
     }
 
     pub(super) fn runs(&self) -> bool {
@@ -352,17 +302,6 @@ impl<'a> Lane<'a> {
         let missed = self.account.missed();
         SinkReport { bytes, gaps: self.gaps.clone(), missed, unsent, end, report }
     }
-
-    /// The sink and the bytes that are on the way to it, where it was stopped.
-    pub(super) fn into_rest(self) -> Option<(Box<dyn Sink + Send + 'a>, Vec<u8>)> {
-        drop(self.feed);
-        let parts = self.outlet?.into_parts();
-        let mut undelivered = parts.undelivered;
-        let mut reader = parts.source;
-        // In memory, and nobody writes any more.
-        drop(io::Read::read_to_end(&mut reader, &mut undelivered));
-        Some((parts.sink, undelivered))
-    }
 }
 
 /// A pipe for a lane, whose write end does not block.
@@ -374,12 +313,4 @@ pub(super) fn pipe_for(lag: Lag) -> io::Result<(ReadEnd, WriteEnd)> {
     let (reader, feed) = Pipe::with_capacity(room)?.split();
     never_wait(feed.as_fd())?;
     Ok((reader, feed))
-}
-
-struct RingsOnDrop(Arc<Bell>);
-
-impl Drop for RingsOnDrop {
-    fn drop(&mut self) {
-        self.0.ring();
-    }
 }

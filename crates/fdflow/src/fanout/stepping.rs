@@ -102,6 +102,12 @@ impl Hub {
         })
     }
 
+    /// So many bytes were put into its pipe since the first one; `ended`: more will not come. To be
+    /// told before every [`step`](Self::step), which need not ask the system then.
+    pub fn fed(&mut self, given: u64, ended: bool) {
+        self.0.fed(given, ended);
+    }
+
     /// How many bytes were relayed.
     #[must_use]
     pub fn relayed(&self) -> u64 {
