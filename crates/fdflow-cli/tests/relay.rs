@@ -227,6 +227,19 @@ fn a_reader_that_takes_nothing_after_the_end_is_let_go() {
 }
 
 #[test]
+fn a_reader_that_takes_nothing_when_no_more_producers_are_to_come_is_let_go() {
+    both_ways(&["--linger", "200ms", "--reconnect", "10ms"], |relay, path| {
+        let stream = pattern(MUCH);
+        let stopped = end_with_a_stopped_reader(relay, path, &stream);
+        relay.ended_by("stalled");
+        // Without a recording there may have been more than could be given, which is an error.
+        relay.wait();
+        let got = stopped.rest();
+        same(&got, &stream[1000..1000 + got.len()]);
+    });
+}
+
+#[test]
 fn a_reader_that_nobody_waits_for_is_let_go_in_the_same_way() {
     let dir = tempfile::tempdir().unwrap();
     let listen = At::Unix(dir.path().join("socket")).to_string();

@@ -6,6 +6,9 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::task::{Context, Poll};
 
 use fdflow_tokio::{AsyncSink, AsyncSource};
+use rustix::io::Errno;
+use socket2::SockRef;
+use tokio::io::Interest;
 use tokio::net::{TcpStream, UnixStream};
 
 /// A socket with its runtime's registration.
@@ -53,6 +56,16 @@ impl Conn {
             Self::Tcp(stream) => stream.readable().await,
             Self::Unix(stream) => stream.readable().await,
         }
+    }
+
+    /// Waits until it breaks, and tells how: also where the peer has closed its direction before.
+    pub(crate) async fn broken(&self) -> io::Error {
+        let ready = match self {
+            Self::Tcp(stream) => stream.ready(Interest::ERROR).await,
+            Self::Unix(stream) => stream.ready(Interest::ERROR).await,
+        };
+        let error = ready.and_then(|_| SockRef::from(self).take_error());
+        error.map_or_else(|error| error, |error| error.unwrap_or(Errno::CONNRESET.into()))
     }
 }
 

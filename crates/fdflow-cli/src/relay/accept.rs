@@ -5,6 +5,7 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::task::yield_now;
 use tokio::time::timeout;
 
 use super::listeners::Speaks;
@@ -37,6 +38,8 @@ pub(super) async fn run(speaks: Speaks, acceptor: Acceptor, shared: Arc<Shared>)
             Speaks::Nothing => tokio::spawn(serve::run(conn, peer, pass, shared)),
             Speaks::Http => tokio::spawn(http::run(conn, peer, pass, shared)),
         });
+        // It takes what it needs before the next one is accepted.
+        yield_now().await;
     }
 }
 

@@ -92,9 +92,21 @@ impl Feed {
         let stop = self.stop.clone();
         let feeding = async move { self.feed(&mut Piped(sender, 0)).await };
         let mut fanout = fanout(receiver, alone, linger);
-        begin(fanout.joiner());
-        let (fed, fanned) = tokio::join!(feeding, fanout.run());
-        drop(stop);
+        let joiner = fanout.joiner();
+        begin(joiner.clone());
+        let fanning = async {
+            let fanned = tokio::select! {
+                fanned = fanout.run() => fanned,
+                () = held_up(&stop, &joiner, linger) => {
+                    joiner.end();
+                    fanout.run().await
+                }
+            };
+            // What is still fed is for nobody.
+            drop(fanout);
+            fanned
+        };
+        let (fed, fanned) = tokio::join!(feeding, fanning);
         fed.and(ended(fanned))
     }
 
@@ -258,6 +270,18 @@ impl Takes for Piped {
 
     fn taken(&self) -> u64 {
         self.1
+    }
+}
+
+/// Returns when the stream is to end, and readers have held up the rest of it for so long.
+async fn held_up(stop: &Stop, joiner: &Joiner<'_>, linger: Duration) {
+    stop.stopped().await;
+    loop {
+        let before = joiner.relayed();
+        tokio::time::sleep(linger).await;
+        if joiner.relayed() == before {
+            return;
+        }
     }
 }
 

@@ -194,11 +194,12 @@ async fn open(path: &Path) -> io::Result<Producer> {
     Producer::opened(opened.map_err(|_| io::Error::from(io::ErrorKind::Interrupted))??)
 }
 
-/// Whether nobody writes to a pipe any more. It can be read without waiting.
+/// Whether a pipe is empty and nobody writes to it any more: of a FIFO another description would
+/// wait for the next writer.
 fn is_left(fd: &OwnedFd) -> bool {
-    let mut fds = [PollFd::new(fd, PollFlags::empty())];
+    let mut fds = [PollFd::new(fd, PollFlags::IN)];
     let polled = rustix::event::poll(&mut fds, Some(&Timespec::default()));
-    polled.is_ok() && fds[0].revents().contains(PollFlags::HUP)
+    polled.is_ok() && fds[0].revents() == PollFlags::HUP
 }
 
 fn too_late() -> io::Error {

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use fdflow_tokio::{AsyncSink, Joiner, Recording};
 use rustix::event::{PollFd, PollFlags, Timespec};
+use socket2::SockRef;
 use tokio::time::{sleep, timeout};
 
 use super::ending::{Ending, Why};
@@ -66,7 +67,16 @@ async fn join(
     shared: &Shared,
 ) -> Ending {
     let terms = &shared.terms;
-    let joined = match joiner.join(Arc::clone(conn), terms.lag.lag(terms.max_lag)) {
+    let lag = terms.lag.lag(terms.max_lag);
+    let joined = joiner.join(Arc::clone(conn), lag).or_else(|error| {
+        if error.kind() == io::ErrorKind::BrokenPipe {
+            return Err(error);
+        }
+        // What is held back is for those who are in.
+        shared.reserve.rest("relay", &error);
+        joiner.join(Arc::clone(conn), lag)
+    });
+    let joined = match joined {
         Ok(joined) => Arc::new(joined),
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => return Why::Done.into(),
         Err(error) => return Ending { why: Why::Failed, detail: Some(error.to_string()) },
@@ -94,8 +104,11 @@ async fn hung_up(conn: &Conn) -> Ending {
             return (&error).into();
         }
         match conn.try_read(&mut block) {
-            Ok(0) if is_hung_up(conn) => return Why::Left.into(),
-            Ok(0) => return std::future::pending().await,
+            Ok(0) if is_hung_up(conn) => {
+                let error = SockRef::from(conn).take_error().ok().flatten();
+                return error.as_ref().map_or_else(|| Why::Left.into(), Ending::from);
+            }
+            Ok(0) => return (&conn.broken().await).into(),
             Ok(_) => {}
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
             Err(error) => return (&error).into(),

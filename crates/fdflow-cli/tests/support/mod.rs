@@ -46,6 +46,15 @@ pub fn worked(output: &Output) -> bool {
     false
 }
 
+/// Whether the environment denies a route that a test needs, which is said.
+pub fn is_denied(route: &str, test: &str) -> bool {
+    let denied = std::env::var("FDFLOW_DENY").is_ok_and(|names| names.contains(route));
+    if denied {
+        eprintln!("SKIPPED {test}: {route} is denied");
+    }
+    denied
+}
+
 /// What it wrote to standard error.
 pub fn stderr(output: &Output) -> String {
     String::from_utf8_lossy(&output.stderr).into_owned()
@@ -100,4 +109,11 @@ impl Folder {
 pub fn arrived(errors: &str) -> Option<u64> {
     let before = errors.split(" bytes arrived").next()?;
     before.rsplit(|c: char| !c.is_ascii_digit()).next()?.parse().ok()
+}
+
+/// A FIFO.
+pub fn fifo(path: PathBuf) -> PathBuf {
+    let made = Command::new("mkfifo").arg(&path).status().unwrap();
+    assert!(made.success());
+    path
 }

@@ -3,7 +3,6 @@
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
 use std::os::fd::OwnedFd;
-use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus, Stdio};
 
 use ring::digest::{Digest, SHA256, digest};
@@ -151,9 +150,14 @@ impl Relay {
     /// The next line of its log.
     #[track_caller]
     pub fn ended(&self) -> Ended {
-        let line = self.server.next_line();
-        let line = line.unwrap_or_else(|| panic!("no line: {}", self.errors()));
-        serde_json::from_str(&line).unwrap_or_else(|error| panic!("{line}: {error}"))
+        self.next_ended().unwrap_or_else(|| panic!("no line: {}", self.errors()))
+    }
+
+    /// The same; `None` where none comes.
+    #[track_caller]
+    pub fn next_ended(&self) -> Option<Ended> {
+        let line = self.server.next_line()?;
+        Some(serde_json::from_str(&line).unwrap_or_else(|error| panic!("{line}: {error}")))
     }
 
     /// The next line, with every key.
@@ -289,11 +293,4 @@ pub fn left_out(got: &[u8], stream: &[u8]) -> u64 {
         missed += gap as u64;
         at += gap;
     }
-}
-
-/// A FIFO.
-pub fn fifo(path: PathBuf) -> PathBuf {
-    let made = Command::new("mkfifo").arg(&path).status().unwrap();
-    assert!(made.success());
-    path
 }

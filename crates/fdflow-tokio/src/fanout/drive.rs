@@ -134,7 +134,9 @@ impl<'a, S: AsyncSource> Running<'a, S> {
         self.lanes.dismiss();
         if ends && !self.ending {
             self.ending = true;
+            // The feed may have taken bytes that a lane holds up.
             self.lanes.hub.last_bytes();
+            self.door.source_ended();
             if let Some(feed) = &mut self.feed {
                 // What it has taken is still given.
                 feed.flow.core.set_limit(feed.flow.core.ledger().taken());
