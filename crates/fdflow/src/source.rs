@@ -7,7 +7,8 @@ use std::os::fd::BorrowedFd;
 ///
 /// Implemented for files, sockets, pipes, standard input, children's outputs, owned and borrowed
 /// descriptors and mutable references to sources; for [`Take`](std::io::Take) and
-/// [`BufReader`](std::io::BufReader) around a source; and, through [`Plain`](crate::Plain), for
+/// [`BufReader`](std::io::BufReader) around a source; for [`MapReader`](crate::map::MapReader) and
+/// [`Reader`](crate::reader::Reader); and, through [`Plain`](crate::Plain), for
 /// any [`Read`](std::io::Read).
 ///
 /// # Your own type
