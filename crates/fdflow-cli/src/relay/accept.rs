@@ -3,6 +3,7 @@
 use std::future::poll_fn;
 use std::io;
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::Duration;
 
 use tokio::task::yield_now;
@@ -52,11 +53,14 @@ async fn next(listener: &Listener, shared: &Shared) -> Option<(Came, Pass)> {
         }
     }
     shared.gate.room(shared.max_readers).await;
-    let accepted = poll_fn(|cx| listener.poll_accept(cx)).await;
-    match accepted {
-        // Other threads may have let others in meanwhile: a few more than there may be.
-        Ok(came) => Some((came, shared.gate.enter(usize::MAX)?)),
-        Err(error) => {
+    // Nobody holds a place while it waits for a connection: that may come in at another listener.
+    let accepted = poll_fn(|cx| {
+        let Some(pass) = shared.gate.enter(shared.max_readers) else { return Poll::Ready(None) };
+        listener.poll_accept(cx).map(|came| Some((came, pass)))
+    });
+    match accepted.await? {
+        (Ok(came), pass) => Some((came, pass)),
+        (Err(error), _) => {
             if is_exhausted(&error) {
                 shared.reserve.rest("relay", &error);
             }

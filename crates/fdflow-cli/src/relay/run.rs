@@ -265,14 +265,14 @@ async fn until_over(started: Started, signals: &mut Signals, shared: &Shared) ->
                         log.reopen();
                     }
                 }
-                Asked::End if stop.is_stopped() => cut = cut_readers(shared).await,
+                Asked::End if stop.is_stopped() => cut = cut.max(cut_readers(shared).await),
                 Asked::End => stop.stop(),
             },
         }
     };
     tokio::select! {
         () = shared.gate.empty() => {}
-        () = signals.end() => cut = cut_readers(shared).await,
+        () = signals.end() => cut = cut.max(cut_readers(shared).await),
     }
     for thread in threads {
         thread.end();
