@@ -114,7 +114,7 @@ fn version_of(program: &str) -> String {
 }
 
 /// The version of a dependency that this program was built with.
-fn locked(name: &str) -> String {
+pub(crate) fn locked(name: &str) -> String {
     let name = format!("name = \"{name}\"");
     let mut lines = include_str!("../../Cargo.lock").lines().skip_while(|line| *line != name);
     let version = lines.nth(1).and_then(|line| line.split('"').nth(1));

@@ -13,6 +13,7 @@ mod figures;
 mod flows;
 mod golang;
 mod job;
+mod map;
 mod measure;
 mod nginx;
 mod pattern;
@@ -21,6 +22,7 @@ mod process;
 mod proxy;
 mod raw;
 mod record;
+mod relay;
 mod roles;
 mod serve;
 mod sizes;
@@ -87,10 +89,29 @@ enum Command {
         #[command(flatten)]
         common: Common,
     },
+    /// `fdflow relay` beside a plain broadcast: clients, one that has stopped, memory, against targets
+    Relay {
+        #[command(flatten)]
+        select: relay::Select,
+        #[command(flatten)]
+        common: Common,
+    },
+    /// Reads once and writes to each client
+    #[command(hide = true)]
+    Broadcast(relay::BroadcastOptions),
+    /// Files as memory and memory that is shared, beside memmap2, reads, pipes, against targets
+    Map {
+        #[command(flatten)]
+        select: map::Select,
+        #[command(flatten)]
+        common: Common,
+    },
     #[command(flatten)]
     Role(Role),
     #[command(flatten)]
     FlowRole(flows::Role),
+    #[command(flatten)]
+    MapRole(map::Role),
 }
 
 /// How to measure and what to keep.
@@ -139,8 +160,12 @@ fn main() -> ExitCode {
         Command::Flows { select, common } => flows::run(&select, &common),
         Command::Serve { select, common } => serve::run(&select, &common),
         Command::Proxy { select, common } => proxy::run(&select, &common),
+        Command::Relay { select, common } => relay::run(&select, &common),
+        Command::Broadcast(options) => relay::broadcast(&options).map_err(Into::into),
+        Command::Map { select, common } => map::run(&select, &common),
         Command::Role(role) => roles::run(&role).map_err(Into::into),
         Command::FlowRole(role) => flows::act(&role).map_err(Into::into),
+        Command::MapRole(role) => map::act(&role).map_err(Into::into),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

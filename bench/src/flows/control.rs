@@ -98,7 +98,7 @@ impl Relaying {
         let mut arguments = vec![format!("--relay={relay}"), format!("--upstream={upstream}")];
         arguments.extend(settings(&conditions.tcp, conditions.pinned.map(|(own, _)| own)));
         let ends = (Stdio::from(OwnedFd::from(listener)), Stdio::from(OwnedFd::from(theirs)));
-        let party = Party::start("relay", &arguments, ends, deadline)?;
+        let party = Party::start("flows-relay", &arguments, ends, deadline)?;
         Ok(Self { party, control: BufReader::new(control), address })
     }
 

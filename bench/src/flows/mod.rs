@@ -66,7 +66,7 @@ impl Select {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Role {
     /// Relays each connection to the listener at standard input to an address.
-    #[command(hide = true)]
+    #[command(hide = true, name = "flows-relay")]
     Relay(relay::Options),
     /// Sends back what comes on connections to the listener at standard input.
     #[command(hide = true)]

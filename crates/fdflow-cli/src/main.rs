@@ -6,6 +6,7 @@ mod deny;
 mod endpoint;
 mod probe;
 mod proxy;
+mod relay;
 mod serve;
 mod size;
 
@@ -44,6 +45,7 @@ enum Command {
     Copy(copy::Args),
     Probe(probe::Args),
     Proxy(Box<proxy::Args>),
+    Relay(Box<relay::Args>),
     Serve(Box<serve::Args>),
 }
 
@@ -57,6 +59,7 @@ fn main() -> ExitCode {
         Command::Copy(args) => copy::run(&args),
         Command::Probe(args) => probe::run(&args),
         Command::Proxy(args) => proxy::run(&args),
+        Command::Relay(args) => relay::run(&args),
         Command::Serve(args) => serve::run(*args),
     }
 }

@@ -7,33 +7,36 @@ use fdflow::{Buffered, Sink, Source};
 
 use crate::end::{AsyncSink, AsyncSource};
 
-/// A source, and the bytes that go before its own.
+/// A source, the bytes that go before its own, and how far into it the transfer is.
 #[derive(Debug)]
 pub(crate) struct Taking<S> {
     end: S,
-    /// Boxed: few flows have one, and not for long.
-    prefix: Option<Box<Prefix>>,
+    /// Boxed: few flows have one.
+    rare: Option<Box<Rare>>,
 }
 
-#[derive(Debug)]
-struct Prefix {
-    bytes: Vec<u8>,
-    /// So many of them have been handed out.
+#[derive(Debug, Default)]
+struct Rare {
+    prefix: Vec<u8>,
+    /// So many bytes of the prefix have been handed out.
     handed: usize,
+    /// So many bytes were taken from a source that has an offset, and does not count them.
+    taken: u64,
 }
 
 impl<S> Taking<S> {
     pub(crate) fn new(end: S) -> Self {
-        Self { end, prefix: None }
+        Self { end, rare: None }
     }
 
     pub(crate) fn set_prefix(&mut self, bytes: Vec<u8>) {
-        self.prefix = Some(Box::new(Prefix { bytes, handed: 0 }));
+        let rare = self.rare.get_or_insert_default();
+        (rare.prefix, rare.handed) = (bytes, 0);
     }
 
     /// What has not been handed out of the prefix.
     pub(crate) fn prefix(&self) -> &[u8] {
-        self.prefix.as_ref().map_or(&[], |prefix| &prefix.bytes[prefix.handed..])
+        self.rare.as_ref().map_or(&[], |rare| &rare.prefix[rare.handed..])
     }
 }
 
@@ -49,13 +52,24 @@ impl<S: AsyncSource> Source for Taking<S> {
     fn read_buffered(&mut self, buffer: &mut [u8]) -> io::Result<Buffered> {
         let n = self.prefix().len().min(buffer.len());
         buffer[..n].copy_from_slice(&self.prefix()[..n]);
-        if let Some(prefix) = &mut self.prefix {
-            prefix.handed += n;
+        if let Some(rare) = &mut self.rare {
+            rare.handed += n;
         }
         if self.prefix().is_empty() {
-            self.prefix = None;
+            self.rare.take_if(|rare| rare.taken == 0);
         }
         Ok(Buffered { n, more: self.may_buffer() })
+    }
+
+    fn offset(&self) -> Option<u64> {
+        let taken = self.rare.as_ref().map_or(0, |rare| rare.taken);
+        self.end.offset().map(|at| at.saturating_add(taken))
+    }
+
+    fn advanced(&mut self, n: u64) {
+        if self.end.offset().is_some() {
+            self.rare.get_or_insert_default().taken += n;
+        }
     }
 
     fn read_user(&mut self, buffer: &mut [u8]) -> io::Result<usize> {

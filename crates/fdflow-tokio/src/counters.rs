@@ -68,8 +68,9 @@ impl Counters {
         self.0.since + Duration::from_nanos(self.0.active.load(Ordering::Relaxed))
     }
 
-    /// So many bytes went by this route.
-    pub(crate) fn add(&self, route: Route, bytes: u64) {
+    /// So many bytes went by this route: for those who send in ways of their own. It does not count
+    /// as [activity](Self::last_activity).
+    pub fn add(&self, route: Route, bytes: u64) {
         let Some(place) = place(route) else { return };
         self.0.route.store(u8::try_from(place + 1).unwrap_or(0), Ordering::Relaxed);
         self.0.bytes[place].fetch_add(bytes, Ordering::Relaxed);

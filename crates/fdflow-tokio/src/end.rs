@@ -51,6 +51,12 @@ pub trait AsyncSource {
         Err(io::ErrorKind::Unsupported.into())
     }
 
+    /// Where in the descriptor a transfer of this end begins, if the descriptor's position is to be
+    /// left alone. It stays what it is; the transfer counts.
+    fn offset(&self) -> Option<u64> {
+        None
+    }
+
     /// Whether it is a file: always ready, but its bytes may have to be fetched from a disk.
     fn is_file(&self) -> bool {
         false
@@ -144,6 +150,9 @@ macro_rules! forward {
             }
             fn read(&self, buffer: &mut [u8]) -> io::Result<usize> {
                 (**self).read(buffer)
+            }
+            fn offset(&self) -> Option<u64> {
+                (**self).offset()
             }
             fn is_file(&self) -> bool {
                 (**self).is_file()

@@ -24,6 +24,8 @@ use crate::timer::{Moment, Timer};
 /// What one poll may do before other tasks have their turn: so many steps, so many bytes.
 const STEPS: u32 = 32;
 const BYTES: u64 = 2 << 20;
+/// Fewer bytes than this were likely all that there was.
+const FEW: u64 = 64 << 10;
 
 pub(crate) type Observer = Box<dyn FnMut(Progress) + Send>;
 
@@ -71,6 +73,8 @@ pub(crate) struct Rare {
     refilled: Timer,
     cached: Option<Cached>,
     pub(crate) mirror: Option<Box<Mirroring>>,
+    /// Whoever polls it keeps SIGPIPE away.
+    pub(crate) guarded: bool,
 }
 
 impl Default for Rare {
@@ -85,6 +89,7 @@ impl Default for Rare {
             refilled: Timer::default(),
             cached: None,
             mirror: None,
+            guarded: false,
         }
     }
 }
@@ -167,6 +172,8 @@ impl<S: AsyncSource + Clone, D: AsyncSink + Clone> Flow<S, D> {
         }
         if source.is_file() {
             self.rare().cached = Some(Cached::default());
+        } else if let Some(rare) = &mut self.rare {
+            rare.cached = None;
         }
         if let Some(rare) = &mut self.rare {
             // Another runtime may drive this run.
@@ -235,6 +242,8 @@ impl<S: AsyncSource + Clone, D: AsyncSink + Clone> Flow<S, D> {
         cx: &mut Context<'_>,
     ) -> Poll<Result<(), TransferError>> {
         let mut guard = None;
+        let guarded = self.is_guarded();
+        let mut dry = false;
         let until = self.core.ledger().given().saturating_add(BYTES);
         for _ in 0..STEPS {
             if self.core.ledger().given() >= until {
@@ -243,7 +252,7 @@ impl<S: AsyncSource + Clone, D: AsyncSink + Clone> Flow<S, D> {
             if self.rare.is_some() && self.core.ledger().staged() == 0 {
                 ready!(self.poll_may_take(ends.0, cx));
             }
-            if guard.is_none() && self.core.may_signal() {
+            if !guarded && guard.is_none() && self.core.may_signal() {
                 guard = Some(SigpipeGuard::new());
             }
             if self.core.owes_mirror() {
@@ -251,13 +260,16 @@ impl<S: AsyncSource + Clone, D: AsyncSink + Clone> Flow<S, D> {
                 ready!(self.poll_mirror(cx));
             }
             let taken = self.core.ledger().taken();
-            let attempt = attempt(&mut self.core, ends.0, ends.1)?;
+            let attempt = attempt(&mut self.core, ends.0, ends.1, dry)?;
             if let Some(rare) = &mut self.rare {
                 rare.took(self.core.ledger().taken() - taken);
             }
             match attempt {
                 Attempt::Stepped(Step::Finished) => return self.poll_flushed(ends.1, cx),
-                Attempt::Stepped(Step::Moved(n)) => self.tell(n),
+                Attempt::Stepped(Step::Moved(n)) => {
+                    self.tell(n);
+                    dry = (1..FEW).contains(&n);
+                }
                 Attempt::Stepped(Step::Wait(side)) | Attempt::Blocked(side) => {
                     ready!(self.poll_ready(side, ends, cx))?;
                     self.dry = false;
@@ -332,8 +344,13 @@ impl<S: AsyncSource + Clone, D: AsyncSink + Clone> Flow<S, D> {
     }
 
     fn poll_flush(&self, sink: &D, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let _guard = self.core.sink_may_signal().then(SigpipeGuard::new);
+        let unguarded = !self.is_guarded() && self.core.sink_may_signal();
+        let _guard = unguarded.then(SigpipeGuard::new);
         sink.poll_flush(cx)
+    }
+
+    fn is_guarded(&self) -> bool {
+        self.rare.as_ref().is_some_and(|rare| rare.guarded)
     }
 
     /// Fails once nothing has moved for `idle` in a run that `began` then.

@@ -32,8 +32,10 @@
 //! [`copy_bidirectional`] and [`Bidirectional`] are for proxies: both directions at once, with
 //! half-closes, resets, timeouts, rates, live [`Counters`] and a [`Mirror`] of what goes by.
 //!
-//! [`Fanout`] moves one source to several sinks at once, [`Recording`] by way of a file that each of
-//! them follows at its own pace.
+//! [`Fanout`] moves one source to several sinks at once, which may come and go ([`Joiner`]);
+//! [`Recording`] by way of a file that each of them follows at its own pace.
+//!
+//! [`share`] passes descriptors over Unix sockets, and makes sources of sealed memory.
 //!
 //! The bytes are moved by the same lines as in blocking transfers. This crate only decides when:
 //! a poll does a bounded amount of work and then lets other tasks have their turn, and a flow that
@@ -53,6 +55,8 @@ mod plain;
 mod rate;
 mod ready;
 mod recording;
+#[cfg(target_os = "linux")]
+pub mod share;
 mod timer;
 mod transfer;
 
@@ -62,7 +66,7 @@ pub use bidirectional::{
 pub use child::{child_stderr, child_stdin, child_stdout};
 pub use counters::Counters;
 pub use end::{AsyncSink, AsyncSource};
-pub use fanout::Fanout;
+pub use fanout::{Alone, Fanout, Joined, Joiner};
 pub use fdflow::{Report, TransferError};
 pub use mirror::{Mirror, Mirrored};
 pub use plain::Plain;

@@ -22,15 +22,16 @@ pub(crate) enum Attempt {
     Blocked(Side),
 }
 
-/// Makes a step, if the ends that it needs are ready.
+/// Makes a step, if the ends that it needs are ready. `dry`: it is likely that one of two is not.
 pub(crate) fn attempt<S: AsyncSource + Clone, D: AsyncSink + Clone>(
     core: &mut Transfer<Taking<S>, Giving<D>>,
     source: &S,
     sink: &D,
+    dry: bool,
 ) -> Result<Attempt, TransferError> {
     let mut stepped = None;
     let (side, said) = match core.needs() {
-        Needs { source: true, sink: true, .. } => return attempt_both(core, source, sink),
+        Needs { source: true, sink: true, .. } => return attempt_both(core, source, sink, dry),
         Needs { source: true, .. } => {
             let mut call = || told(stepped.insert(core.step()), Side::Source);
             (Side::Source, source.when_readable(&mut call))
@@ -72,33 +73,41 @@ fn not_made<S: AsyncSource, D: AsyncSink>(
 
 /// A splice between a pipe and another end answers "would block" for either of them, and says not
 /// which. Which it was is looked at while the readiness of both is held: what becomes ready after
-/// that look is an event of its own.
+/// that look is an event of its own. Where the call would likely be in vain, the look comes first,
+/// and spares it.
 fn attempt_both<S: AsyncSource + Clone, D: AsyncSink + Clone>(
     core: &mut Transfer<Taking<S>, Giving<D>>,
     source: &S,
     sink: &D,
+    dry: bool,
 ) -> Result<Attempt, TransferError> {
     let (mut stepped, mut unready) = (None, (false, false));
     let (mut inner, mut side) = (Ok(()), Side::Source);
     let outer = source.when_readable(&mut || {
         side = Side::Sink;
         inner = sink.when_writable(&mut || {
-            if let Ok(Step::Wait(_)) = stepped.insert(core.step()) {
+            if dry {
                 unready = look(source, sink);
+            }
+            if unready == (false, false) {
+                unready = match stepped.insert(core.step()) {
+                    // Said of the sink alone if the source is ready.
+                    Ok(Step::Wait(Side::Sink)) => (false, true),
+                    Ok(Step::Wait(Side::Source)) => look(source, sink),
+                    _ => (false, false),
+                };
             }
             blocked_if(unready.1)
         });
         blocked_if(unready.0)
     });
-    match stepped {
-        Some(Ok(Step::Wait(_))) => Ok(match unready {
-            (true, _) => Attempt::Blocked(Side::Source),
-            (false, true) => Attempt::Blocked(Side::Sink),
-            // Both are ready by now: the step is made again, and the core counts how often.
-            (false, false) => Attempt::Stepped(Step::Moved(0)),
-        }),
-        Some(step) => step.map(Attempt::Stepped),
-        None => not_made(core, side, outer.and(inner)),
+    match (stepped, unready) {
+        (Some(Ok(Step::Wait(_))) | None, (true, _)) => Ok(Attempt::Blocked(Side::Source)),
+        (Some(Ok(Step::Wait(_))) | None, (false, true)) => Ok(Attempt::Blocked(Side::Sink)),
+        // Both are ready by now: the step is made again, and the core counts how often.
+        (Some(Ok(Step::Wait(_))), (false, false)) => Ok(Attempt::Stepped(Step::Moved(0))),
+        (Some(step), _) => step.map(Attempt::Stepped),
+        (None, _) => not_made(core, side, outer.and(inner)),
     }
 }
 

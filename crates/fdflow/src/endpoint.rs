@@ -9,8 +9,10 @@ use crate::sys::{self, Kernel};
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Found {
     pub(crate) traits: Traits,
-    /// The explicit offset that the caller gave.
+    /// The explicit offset that the caller gave, or the source.
     pub(crate) offset: Option<u64>,
+    /// Whether the source gave it, and may have bytes before it that it has read ahead.
+    pub(crate) own: bool,
 }
 
 impl Found {
@@ -24,7 +26,7 @@ impl Found {
             Some(fd) => kernel.traits(fd)?,
             None => Traits::USER,
         };
-        Ok(Self { traits, offset })
+        Ok(Self { traits, offset, own: false })
     }
 
     /// The offset of the transfer's first byte, where offsets mean something.
@@ -45,10 +47,8 @@ pub(crate) struct Endpoint {
     /// A gated end that poll has called ready since the last call on it, or whose last call
     /// answered that there is nothing more: to ask again does not block.
     pub(crate) ready: bool,
-    /// Whether the caller gave the origin.
-    explicit: bool,
-    /// Whether `origin` means anything.
-    placed: bool,
+    /// Who says where the transfer begins.
+    place: Place,
     /// The offset of the transfer's first byte.
     origin: u64,
     /// The length of a regular file; none is as long as [`NO_LENGTH`].
@@ -57,9 +57,27 @@ pub(crate) struct Endpoint {
 
 const NO_LENGTH: u64 = u64::MAX;
 
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Place {
+    /// Nobody: it is a stream.
+    Nowhere,
+    /// The descriptor's position.
+    Position,
+    /// The source itself.
+    Source,
+    /// The caller.
+    Caller,
+}
+
 impl Endpoint {
     pub(crate) fn new(found: &Found) -> Self {
-        let Found { traits, offset } = found;
+        let Found { traits, offset, own } = found;
+        let place = match (offset, traits.position) {
+            (Some(_), _) if *own => Place::Source,
+            (Some(_), _) => Place::Caller,
+            (None, Some(_)) => Place::Position,
+            (None, None) => Place::Nowhere,
+        };
         Self {
             kind: traits.kind,
             nonblocking: traits.nonblocking,
@@ -67,8 +85,7 @@ impl Endpoint {
             holes: traits.holes,
             gated: false,
             ready: false,
-            explicit: offset.is_some(),
-            placed: found.origin().is_some(),
+            place,
             origin: found.origin().unwrap_or_default(),
             length: traits.length.unwrap_or(NO_LENGTH),
         }
@@ -79,23 +96,33 @@ impl Endpoint {
         &mut self,
         kernel: &K,
         fd: Option<BorrowedFd<'_>>,
+        own: Option<u64>,
         moved: u64,
     ) -> sys::Result<()> {
         let Some(fd) = fd.filter(|_| self.kind == Kind::File) else { return Ok(()) };
-        let mut found = Found { traits: kernel.traits(fd)?, offset: self.offset() };
+        let (offset, own) = match (self.place, own) {
+            (Place::Source, Some(at)) => (Some(at.wrapping_sub(moved)), true),
+            _ => (self.offset(), false),
+        };
+        let mut found = Found { traits: kernel.traits(fd)?, offset, own };
         found.traits.position = found.traits.position.map(|at| at.wrapping_sub(moved));
         let Self { gated, ready, .. } = *self;
         *self = Self { gated, ready, ..Self::new(&found) };
         Ok(())
     }
 
-    /// The explicit offset that the caller gave.
+    /// The explicit offset that the transfer begins at.
     pub(crate) fn offset(&self) -> Option<u64> {
-        self.explicit.then_some(self.origin)
+        matches!(self.place, Place::Caller | Place::Source).then_some(self.origin)
+    }
+
+    /// Whether the caller gave that offset.
+    pub(crate) fn is_told(&self) -> bool {
+        self.place == Place::Caller
     }
 
     fn origin(&self) -> Option<u64> {
-        self.placed.then_some(self.origin)
+        (self.place != Place::Nowhere).then_some(self.origin)
     }
 
     /// The length of a regular file, when it was last asked.
@@ -109,7 +136,9 @@ impl Endpoint {
 
     /// The explicit offset of the byte after `moved` others, where one was given.
     pub(crate) fn at(&self, moved: u64) -> Option<u64> {
-        self.offset().map(|offset| offset.saturating_add(moved))
+        // What was read ahead of the source's own offset can make the origin less than zero.
+        let add = if self.is_told() { u64::saturating_add } else { u64::wrapping_add };
+        self.offset().map(|offset| add(offset, moved))
     }
 
     /// Where in a regular file the byte after `moved` others lies.

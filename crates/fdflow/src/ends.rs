@@ -120,6 +120,9 @@ macro_rules! leads_to {
             fn read_buffered(&mut self, buffer: &mut [u8]) -> io::Result<Buffered> {
                 (**self).read_buffered(buffer)
             }
+            fn offset(&self) -> Option<u64> {
+                (**self).offset()
+            }
             fn limit(&self) -> Option<u64> {
                 (**self).limit()
             }
@@ -164,6 +167,9 @@ impl<S: Source> Source for Take<S> {
         ahead.more &= Take::limit(self) > 0;
         Ok(ahead)
     }
+    fn offset(&self) -> Option<u64> {
+        self.get_ref().offset()
+    }
     fn limit(&self) -> Option<u64> {
         let own = Take::limit(self);
         Some(self.get_ref().limit().map_or(own, |inner| inner.min(own)))
@@ -203,6 +209,9 @@ impl<S: Source + Read> Source for BufReader<S> {
         buffer[..n].copy_from_slice(&self.buffer()[..n]);
         self.consume(n);
         Ok(Buffered { n, more: self.may_buffer() })
+    }
+    fn offset(&self) -> Option<u64> {
+        self.get_ref().offset()
     }
     fn limit(&self) -> Option<u64> {
         let ahead = self.buffer().len() as u64;

@@ -1,5 +1,6 @@
 //! One source to several sinks, each with a policy for when it lags behind.
 
+mod account;
 mod flow;
 mod hub;
 mod lane;
@@ -12,9 +13,13 @@ use std::fmt;
 use std::io;
 use std::time::Duration;
 
+#[doc(hidden)]
+pub use account::Account;
+#[doc(hidden)]
+pub use lane::Linger;
 pub use report::{FanoutError, FanoutReport, Gap, SinkEnd, SinkReport};
 #[doc(hidden)]
-pub use stepping::{Hub, HubStep};
+pub use stepping::{Hub, HubStep, Joins};
 
 use crate::cancel::Cancel;
 use crate::source::{Sink, Source};

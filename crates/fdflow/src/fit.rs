@@ -75,7 +75,7 @@ mod tests {
             position: Some(origin),
             ..Traits::of(Kind::File)
         };
-        Found { traits, offset: None }
+        Found { traits, offset: None, own: false }
     }
 
     fn limited(limit: Option<u64>) -> Terms {

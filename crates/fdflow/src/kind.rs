@@ -104,6 +104,9 @@ pub struct Traits {
     pub holes: bool,
     /// The identity of a regular file.
     pub id: Option<FileId>,
+    /// Whether a regular file is known to be one of which no byte can change any more. Looked at
+    /// only where it matters.
+    pub sealed: bool,
 }
 
 impl Traits {
@@ -123,6 +126,7 @@ impl Traits {
             position: None,
             holes: false,
             id: None,
+            sealed: false,
         }
     }
 }

@@ -24,6 +24,7 @@
 //! [`copy`] is the short way, [`Transfer`] the one with options. What can be a [`Source`] or a
 //! [`Sink`] is listed there; [`Plain`] makes one of any `Read` or `Write`. A [`Report`] tells the
 //! routes taken and why better ones were not; a [`TransferError`] also what became of the bytes.
+//! [`share`] has memory that is filled once and then read by many, and passes descriptors.
 
 mod cancel;
 mod copy;
@@ -36,15 +37,19 @@ mod few;
 mod fit;
 mod kind;
 mod ledger;
+pub mod map;
 mod operation;
 mod pace;
 mod pipe;
 mod plan;
 mod policy;
 mod progress;
+pub mod reader;
 mod report;
 mod route;
 mod run;
+#[cfg(target_os = "linux")]
+pub mod share;
 mod source;
 mod stage;
 #[doc(hidden)]
@@ -56,16 +61,17 @@ mod wrap;
 pub use cancel::Cancel;
 pub use copy::copy;
 pub use error::{Cancelled, TransferError};
+#[doc(hidden)]
+pub use fanout::{Account, Hub, HubStep, Joins, Linger};
 pub use fanout::{
     Fanout, FanoutError, FanoutParts, FanoutReport, Gap, Lag, SinkEnd, SinkParts, SinkReport,
 };
-#[doc(hidden)]
-pub use fanout::{Hub, HubStep};
 pub use ledger::{Imbalance, Ledger};
 pub use operation::{Operation, Side};
 pub use pipe::{Pipe, ReadEnd, WriteEnd};
 pub use policy::{DEFAULT_CHUNK, Policy, Sparse, Stability, denied_by_environment};
 pub use progress::Progress;
+pub use reader::reader;
 pub use report::{Leg, Reason, Refusal, Report};
 pub use route::{Route, Routes, UnknownRoute};
 pub use rustix::io::Errno;

@@ -56,7 +56,7 @@ pub(crate) fn plan(from: &Found, to: &Found, terms: &Terms) -> Plan {
         plan.refused.push(Refusal::new(Route::Splice, Reason::NoDescriptor(side)));
     }
     for way in preferred(source, sink).iter().copied() {
-        match objection(way, source, sink, to, terms) {
+        match objection(way, from, to, terms) {
             Some(reason) => plan.refused.push(Refusal::new(way.route(), reason)),
             None => plan.ways.push(way),
         }
@@ -93,13 +93,15 @@ fn without_descriptor(source: Kind, sink: Kind) -> Option<Side> {
 }
 
 /// Why `way` is out of the question, whatever the kernel says.
-fn objection(way: Way, source: Kind, sink: Kind, to: &Found, terms: &Terms) -> Option<Reason> {
+fn objection(way: Way, from: &Found, to: &Found, terms: &Terms) -> Option<Reason> {
+    let (source, sink) = (from.traits.kind, to.traits.kind);
     if !terms.routes.contains(way.route()) {
         return Some(Reason::Denied);
     }
     let files = source == Kind::File && sink == Kind::File;
     let by_reference = matches!(way, Way::Sendfile | Way::Splice | Way::SpliceStaged);
-    if terms.stability == Stability::Snapshot && by_reference && sink != Kind::File {
+    let may_change = terms.stability == Stability::Snapshot && !from.traits.sealed;
+    if may_change && by_reference && sink != Kind::File {
         return Some(Reason::PassesReferences);
     }
     if files && way != Way::ReadWrite {
@@ -123,7 +125,7 @@ mod tests {
     use crate::route::Routes;
 
     fn end(kind: Kind) -> Found {
-        Found { traits: Traits::of(kind), offset: None }
+        Found { traits: Traits::of(kind), offset: None, own: false }
     }
 
     fn open() -> Policy {
@@ -174,6 +176,16 @@ mod tests {
         assert_eq!(ways(Kind::File, Kind::Tcp, &policy), [Way::ReadWrite]);
         assert_eq!(ways(Kind::File, Kind::Pipe, &policy), [Way::ReadWrite]);
         assert_eq!(ways(Kind::Tcp, Kind::File, &policy), [Way::SpliceStaged, Way::ReadWrite]);
+    }
+
+    #[test]
+    fn a_snapshot_of_a_source_that_cannot_change_may_be_passed_on_by_reference() {
+        let terms = Policy { stability: Stability::Snapshot, ..open() }.into();
+        let mut sealed = end(Kind::File);
+        sealed.traits.sealed = true;
+        let plan = plan(&sealed, &end(Kind::Tcp), &terms);
+        assert_eq!(plan.ways[..], [Way::Sendfile, Way::SpliceStaged, Way::ReadWrite]);
+        assert!(plan.refused.is_empty());
     }
 
     #[test]

@@ -22,7 +22,9 @@ pub enum Stability {
     /// sendfile: page references travel, not copies.
     #[default]
     Live,
-    /// Only routes that copy, so that what was moved stays as it was at that moment.
+    /// Only routes that copy, so that what was moved stays as it was at that moment. A memfd that
+    /// is sealed against writing and shrinking ([`share`](crate::share)) cannot change any more: it
+    /// takes every route.
     Snapshot,
 }
 

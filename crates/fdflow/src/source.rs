@@ -67,6 +67,13 @@ pub trait Source {
         Ok(Buffered::default())
     }
 
+    /// Where in the descriptor, a file, that next byte lies, if the source keeps its own count
+    /// ([`advanced`](Self::advanced) moves it): the descriptor's position is neither used nor
+    /// moved then. Asked at the start of a run, before the buffered bytes are handed out.
+    fn offset(&self) -> Option<u64> {
+        None
+    }
+
     /// How many more bytes this source will give, buffered ones included, if it has a limit of
     /// its own.
     fn limit(&self) -> Option<u64> {

@@ -110,6 +110,9 @@ impl<S: Source> Source for Counted<S> {
         self.count.add(ahead.n as u64);
         Ok(ahead)
     }
+    fn offset(&self) -> Option<u64> {
+        self.inner.offset()
+    }
     fn limit(&self) -> Option<u64> {
         self.inner.limit()
     }

@@ -18,7 +18,7 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, UnixListener};
 
-use super::listen::Acceptor;
+use super::listen::{Acceptor, Listening};
 
 /// After a failed `accept` so long is rested.
 const REST: Duration = Duration::from_millis(100);
@@ -85,6 +85,21 @@ impl Answer {
     }
 }
 
+/// Answers at these, in the runtime that this is called in, for `command`.
+pub(crate) fn serve(listening: Vec<Listening>, answers: &Arc<dyn Answers>, command: &'static str) {
+    for mut one in listening {
+        let Some(acceptor) = one.take() else { continue };
+        let answers = Arc::clone(answers);
+        tokio::spawn(async move {
+            // A Unix socket's name is taken away with it.
+            let _name = one;
+            if let Err(error) = run(acceptor, answers).await {
+                eprintln!("fdflow: {command}: --admin: {error}");
+            }
+        });
+    }
+}
+
 /// Accepts forever. Whoever asks here is trusted with it, but not with time.
 pub(crate) async fn run(acceptor: Acceptor, answers: Arc<dyn Answers>) -> io::Result<()> {
     match acceptor {
@@ -92,7 +107,7 @@ pub(crate) async fn run(acceptor: Acceptor, answers: Arc<dyn Answers>) -> io::Re
             let listener = TcpListener::from_std(listener)?;
             loop {
                 match listener.accept().await {
-                    Ok((stream, _)) => drop(tokio::spawn(serve(stream, Arc::clone(&answers)))),
+                    Ok((stream, _)) => drop(tokio::spawn(converse(stream, Arc::clone(&answers)))),
                     Err(_) => tokio::time::sleep(REST).await,
                 }
             }
@@ -101,7 +116,7 @@ pub(crate) async fn run(acceptor: Acceptor, answers: Arc<dyn Answers>) -> io::Re
             let listener = UnixListener::from_std(listener)?;
             loop {
                 match listener.accept().await {
-                    Ok((stream, _)) => drop(tokio::spawn(serve(stream, Arc::clone(&answers)))),
+                    Ok((stream, _)) => drop(tokio::spawn(converse(stream, Arc::clone(&answers)))),
                     Err(_) => tokio::time::sleep(REST).await,
                 }
             }
@@ -109,7 +124,7 @@ pub(crate) async fn run(acceptor: Acceptor, answers: Arc<dyn Answers>) -> io::Re
     }
 }
 
-async fn serve<S: AsyncRead + AsyncWrite + Unpin>(stream: S, answers: Arc<dyn Answers>) {
+async fn converse<S: AsyncRead + AsyncWrite + Unpin>(stream: S, answers: Arc<dyn Answers>) {
     let service = service_fn(|request: Request<Incoming>| {
         let answers = Arc::clone(&answers);
         async move {

@@ -6,6 +6,7 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use fdflow::Routes;
+use http::HeaderValue;
 use serde::de::{Deserializer, Error, Visitor};
 
 use crate::{deny, size};
@@ -45,7 +46,7 @@ macro_rules! read_from_text {
 }
 pub(crate) use read_from_text;
 
-read_from_text! { Size Rate Span Routing }
+read_from_text! { Size Rate Span Routing Origin }
 
 /// A number of bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -101,6 +102,26 @@ impl FromStr for Routing {
     }
 }
 
+/// An origin that may read the answers; `*` is all.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Origin(pub(crate) HeaderValue);
+
+impl FromStr for Origin {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let wrong =
+            || format!("`{text}` is no origin: write it as https://example.org, or `*` for all");
+        let plain = text.split_once("://").is_some_and(|(scheme, host)| {
+            !scheme.is_empty() && !host.is_empty() && !host.contains(['/', '?', '#', ',', ' '])
+        });
+        if text != "*" && !plain {
+            return Err(wrong());
+        }
+        HeaderValue::from_str(text).map(Self).map_err(|_| wrong())
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -116,5 +137,15 @@ mod tests {
             assert!(wrong.parse::<Span>().is_err(), "{wrong}");
         }
         assert!("0/s".parse::<Rate>().is_err() && "1M/m".parse::<Rate>().is_err());
+    }
+
+    #[test]
+    fn origins_that_could_break_an_answer_are_refused() {
+        assert!(
+            "https://a.example:8443".parse::<Origin>().is_ok() && "*".parse::<Origin>().is_ok()
+        );
+        for wrong in ["a.example", "https://", "https://a/b", "https://a, https://b", "null\n"] {
+            assert!(wrong.parse::<Origin>().is_err(), "{wrong:?}");
+        }
     }
 }

@@ -2,21 +2,20 @@
 
 use std::future::poll_fn;
 use std::io;
-use std::net::SocketAddr;
 use std::sync::Arc;
-use std::task::{Context, Poll, ready};
+use std::task::Poll;
 use std::time::Duration;
 
-use tokio::net::{TcpListener, UnixListener};
 use tokio::time::timeout;
 
-use super::conn::{Conn, Laid};
 use super::connect::set_options;
 use super::door::Door;
 use super::gate::Passes;
 use super::serve;
 use super::service::Service;
 use super::worker::{Shared, Worker};
+use crate::daemon::accepting::{Came, Listener};
+use crate::daemon::conn::{Conn, Laid};
 use crate::daemon::exhausted::is_exhausted;
 use crate::daemon::listen::{Acceptor, BACKLOG};
 
@@ -26,43 +25,6 @@ const REST: Duration = Duration::from_secs(1);
 /// After so many those who are in have their turn, and get to their upstreams before the last
 /// descriptor is taken by who comes.
 const AT_ONCE: usize = 8;
-
-/// A listener in a runtime.
-enum Listener {
-    Tcp(TcpListener),
-    Unix(UnixListener),
-}
-
-/// Someone who came, and from where.
-type Came = (Conn, Option<SocketAddr>);
-
-impl Listener {
-    fn new(acceptor: Acceptor) -> io::Result<Self> {
-        Ok(match acceptor {
-            Acceptor::Tcp(listener) => Self::Tcp(TcpListener::from_std(listener)?),
-            Acceptor::Unix(listener) => Self::Unix(UnixListener::from_std(listener)?),
-        })
-    }
-
-    fn poll_accept(&self, cx: &mut Context<'_>) -> Poll<io::Result<Came>> {
-        Poll::Ready(match self {
-            Self::Tcp(listener) => ready!(listener.poll_accept(cx))
-                .map(|(stream, peer)| (Conn::Tcp(stream), Some(peer))),
-            Self::Unix(listener) => {
-                ready!(listener.poll_accept(cx)).map(|(stream, _)| (Conn::Unix(stream), None))
-            }
-        })
-    }
-
-    /// Out of the runtime again: whoever is in the kernel's queue is there, whether the runtime
-    /// has been told so or not.
-    fn into_std(self) -> io::Result<Acceptor> {
-        Ok(match self {
-            Self::Tcp(listener) => Acceptor::Tcp(listener.into_std()?),
-            Self::Unix(listener) => Acceptor::Unix(listener.into_std()?),
-        })
-    }
-}
 
 /// Accepts until the door is closed, and then who waits already.
 pub(super) async fn run(

@@ -8,10 +8,10 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::flow::Order;
 use super::program::Program;
-use super::rates::Rates;
 use super::service::Service;
 use super::{list, metrics};
 use crate::daemon::admin::{Answer, Answering, Answers};
+use crate::daemon::rates::Rates;
 
 const PLACES: &str = "there are /healthz, /readyz, /metrics, /flows, /flows/ID and /reload\n";
 
@@ -20,7 +20,7 @@ const PLACES: &str = "there are /healthz, /readyz, /metrics, /flows, /flows/ID a
 pub(super) struct Admin {
     program: Arc<Program>,
     draining: AtomicBool,
-    rates: Rates,
+    rates: Rates<2>,
     reloads: mpsc::Sender<Reload>,
 }
 

@@ -9,10 +9,10 @@ use rustix::net::Shutdown;
 use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::{sleep, timeout};
 
-use super::conn::Conn;
 use super::connect;
 use super::service::Service;
 use super::upstream::Upstream;
+use crate::daemon::conn::Conn;
 
 /// So long an upstream has to end a connection that we have ended.
 const GOODBYE: Duration = Duration::from_secs(1);

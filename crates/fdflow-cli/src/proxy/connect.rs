@@ -12,13 +12,13 @@ use socket2::{SockRef, TcpKeepalive};
 use tokio::net::{TcpSocket, TcpStream, UnixStream};
 use tokio::time::{Instant, timeout};
 
-use super::conn::Conn;
 use super::ending::{Ending, Who, Why};
 use super::flow::Flow;
 use super::pool::{Chosen, Pool};
 use super::service::Service;
 use super::upstream::{Address, With};
 use super::worker::Shared;
+use crate::daemon::conn::Conn;
 use crate::daemon::exhausted::is_exhausted;
 
 /// Without a descriptor to spare it is tried again when a flow ends, or after so long.

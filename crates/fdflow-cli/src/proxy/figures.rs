@@ -4,13 +4,13 @@ use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Mutex, PoisonError};
 
-use fdflow::{Refusal, Route};
-use fdflow_tokio::Counters;
+use fdflow::Refusal;
 use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 
 use super::ending::{Ending, Who, Why};
 use super::flow::Flow;
 use super::tap::TapFigures;
+use crate::daemon::by_route::{ByRoute, Sums};
 
 /// A service's figures, of all flows that have ended.
 #[derive(Debug)]
@@ -19,8 +19,8 @@ pub(super) struct Figures {
     /// By who ended them, and why.
     ended: [[AtomicU64; Why::ALL.len()]; Who::ALL.len()],
     /// From clients, and to them.
-    up: Bytes,
-    down: Bytes,
+    up: Sums,
+    down: Sums,
     /// By route and reason. There are not many: both are words of ours or the kernel's.
     refused: Mutex<BTreeMap<(&'static str, String), u64>>,
     pub(super) connect_seconds: Histogram,
@@ -35,8 +35,8 @@ impl Default for Figures {
         Self {
             accepted: AtomicU64::new(0),
             ended: Default::default(),
-            up: Default::default(),
-            down: Default::default(),
+            up: Sums::default(),
+            down: Sums::default(),
             refused: Mutex::default(),
             connect_seconds: Histogram::new(exponential_buckets(0.000_1, 4.0, 10)),
             flow_seconds: Histogram::new(exponential_buckets(0.001, 8.0, 9)),
@@ -46,9 +46,6 @@ impl Default for Figures {
     }
 }
 
-/// Bytes by route, in the order of [`Route::ALL`].
-type Bytes = [AtomicU64; Route::ALL.len()];
-
 impl Figures {
     /// Counts a flow that is over.
     pub(super) fn count(&self, flow: &Flow, ending: &Ending) {
@@ -57,8 +54,8 @@ impl Figures {
         }
         self.flow_seconds.observe(flow.began.elapsed().as_secs_f64());
         let Some(link) = flow.link.get() else { return };
-        add(&self.up, &link.up);
-        add(&self.down, &link.down);
+        self.up.add(&link.up);
+        self.down.add(&link.down);
     }
 
     /// Counts a refusal.
@@ -85,22 +82,12 @@ impl Figures {
 
     /// Bytes from clients, and to them, of flows that have ended, in the order of [`Route::ALL`].
     pub(super) fn bytes(&self) -> (ByRoute, ByRoute) {
-        let load = |bytes: &Bytes| bytes.each_ref().map(|bytes| bytes.load(Relaxed));
-        (load(&self.up), load(&self.down))
+        (self.up.load(), self.down.load())
     }
 
     fn ended_as(&self, who: Who, why: Why) -> Option<&AtomicU64> {
         let who = Who::ALL.iter().position(|one| *one == who)?;
         let why = Why::ALL.iter().position(|one| *one == why)?;
         self.ended.get(who)?.get(why)
-    }
-}
-
-/// Bytes in the order of [`Route::ALL`].
-pub(super) type ByRoute = [u64; Route::ALL.len()];
-
-fn add(bytes: &Bytes, counters: &Counters) {
-    for (bytes, route) in bytes.iter().zip(Route::ALL) {
-        bytes.fetch_add(counters.bytes_by(route), Relaxed);
     }
 }

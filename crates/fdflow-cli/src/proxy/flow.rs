@@ -8,13 +8,14 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::task::{Poll, Waker};
 use std::time::{Duration, SystemTime};
 
-use fdflow::{Refusal, Report, Route};
+use fdflow::{Refusal, Report};
 use fdflow_tokio::{Both, Counters};
 use tokio::time::Instant;
 
 use super::ending::{Ending, Why};
 use super::service::Service;
 use super::upstream::Upstream;
+use crate::daemon::fields::shown;
 
 /// One connection of a client, from its being accepted to its end.
 #[derive(Debug)]
@@ -307,21 +308,4 @@ impl Flow {
 
 fn nanos(time: Duration) -> u64 {
     u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
-}
-
-/// The routes that bytes have gone by, best first, and how many by each.
-pub(super) fn by_route(counters: &Counters) -> impl Iterator<Item = (Route, u64)> {
-    let each = |route| (route, counters.bytes_by(route));
-    Route::ALL.into_iter().map(each).filter(|(_, bytes)| *bytes > 0)
-}
-
-/// Their names; `None` before the first byte.
-pub(super) fn route_names(counters: &Counters) -> Option<String> {
-    let names: Vec<_> = by_route(counters).map(|(route, _)| route.name()).collect();
-    (!names.is_empty()).then(|| names.join("+"))
-}
-
-/// An address as people know it: one of IPv4 that came in at a socket of IPv6 is one of IPv4.
-pub(super) fn shown(address: SocketAddr) -> SocketAddr {
-    SocketAddr::new(address.ip().to_canonical(), address.port())
 }

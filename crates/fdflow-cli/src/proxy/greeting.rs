@@ -6,9 +6,9 @@ use fdflow_proxy::Parsed;
 use fdflow_proxy::header::{self, Header, Place};
 use fdflow_proxy::hello;
 
-use super::conn::Conn;
 use super::ending::{Ending, Who, Why};
 use super::flow::Named;
+use crate::daemon::conn::Conn;
 
 /// What one read may bring.
 const READ: usize = 4096;

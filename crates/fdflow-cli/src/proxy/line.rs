@@ -17,7 +17,7 @@
 //!
 //! What there is not is `-`, in JSON `null`.
 
-use std::fmt::{self, Display, Write};
+use std::fmt::{self, Write};
 use std::net::SocketAddr;
 use std::time::{Duration, SystemTime};
 
@@ -26,7 +26,9 @@ use fdflow_tokio::Counters;
 use serde::Serialize;
 
 use super::ending::Ending;
-use super::flow::{Flow, by_route, route_names, shown};
+use super::flow::Flow;
+use crate::daemon::by_route;
+use crate::daemon::fields::{Leg, Quoted, Value, legs, or_none, refusals, shown};
 
 /// A line.
 #[derive(Debug, Serialize)]
@@ -61,13 +63,6 @@ struct Explained {
     down_refused: Vec<Refusal>,
 }
 
-/// What went by a route.
-#[derive(Debug, Serialize)]
-struct Leg {
-    route: &'static str,
-    bytes: u64,
-}
-
 impl<'a> Line<'a> {
     /// The line of a flow that ends now.
     pub(super) fn new(flow: &'a Flow, ending: &'a Ending, explain: bool) -> Self {
@@ -91,8 +86,8 @@ impl<'a> Line<'a> {
             total: seconds(total),
             up: link.map_or(0, |link| link.up.bytes()),
             down: link.map_or(0, |link| link.down.bytes()),
-            up_route: link.and_then(|link| route_names(&link.up)),
-            down_route: link.and_then(|link| route_names(&link.down)),
+            up_route: link.and_then(|link| by_route::names(&link.up)),
+            down_route: link.and_then(|link| by_route::names(&link.down)),
             who: ending.who.name(),
             why: ending.why.name(),
             detail: ending.detail.as_deref(),
@@ -142,7 +137,8 @@ impl Explained {
     fn new(flow: &Flow) -> Self {
         let refused = flow.refused();
         let legs = |counters: &Counters| {
-            by_route(counters).map(|(route, bytes)| Leg { route: route.name(), bytes }).collect()
+            let taken = by_route::taken(counters);
+            taken.map(|(route, bytes)| Leg { route: route.name(), bytes }).collect()
         };
         let link = flow.link.get();
         Self {
@@ -151,52 +147,6 @@ impl Explained {
             down_legs: link.map_or_else(Vec::new, |link| legs(&link.down)),
             down_refused: refused.b_to_a,
         }
-    }
-}
-
-fn or_none(value: Option<impl Display>) -> String {
-    value.map_or_else(|| "-".to_owned(), |value| value.to_string())
-}
-
-fn legs(legs: &[Leg]) -> String {
-    let each = legs.iter().map(|leg| format!("{}:{}", leg.route, leg.bytes));
-    let all = each.collect::<Vec<_>>().join("+");
-    if all.is_empty() { "-".to_owned() } else { all }
-}
-
-fn refusals(refused: &[Refusal]) -> String {
-    let each = refused.iter().map(|refusal| format!("{}: {}", refusal.route, refusal.reason));
-    let all = each.collect::<Vec<_>>().join("; ");
-    or_none((!all.is_empty()).then_some(Quoted(&all)))
-}
-
-/// A value, quoted where it would not be one otherwise.
-struct Value<'a>(&'a str);
-
-impl Display for Value<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let plain = |c: char| c.is_ascii_graphic() && !matches!(c, '"' | '=' | '\\');
-        if self.0.is_empty() || self.0 == "-" || !self.0.chars().all(plain) {
-            return Quoted(self.0).fmt(f);
-        }
-        f.write_str(self.0)
-    }
-}
-
-/// A value in quotes, which it cannot end, nor the line.
-struct Quoted<'a>(&'a str);
-
-impl Display for Quoted<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_char('"')?;
-        for c in self.0.chars() {
-            match c {
-                '"' | '\\' => write!(f, "\\{c}")?,
-                c if c.is_control() => write!(f, "{}", c.escape_default())?,
-                c => f.write_char(c)?,
-            }
-        }
-        f.write_char('"')
     }
 }
 
@@ -246,8 +196,6 @@ mod tests {
              down=0 up_route=splice+read_write down_route=- who=proxy why=error \
              detail=\"two\\nlines\"\n"
         );
-        assert_eq!(Value("a=b").to_string(), "\"a=b\"");
-        assert_eq!(Value("").to_string(), "\"\"");
     }
 
     #[test]

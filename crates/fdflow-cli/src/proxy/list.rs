@@ -7,8 +7,10 @@ use std::time::Duration;
 use serde::Serialize;
 use tokio::time::Instant;
 
-use super::flow::{Flow, route_names, shown};
-use super::rates::{Now, Rates};
+use super::flow::Flow;
+use crate::daemon::by_route;
+use crate::daemon::fields::shown;
+use crate::daemon::rates::{Now, Rates};
 
 #[derive(Debug, Serialize)]
 struct Listed<'a> {
@@ -36,16 +38,19 @@ struct Listed<'a> {
 }
 
 /// The flows in the order in which they came.
-pub(super) fn json(flows: &[Arc<Flow>], rates: &Rates) -> serde_json::Result<String> {
-    let now = rates.look(flows);
+pub(super) fn json(flows: &[Arc<Flow>], rates: &Rates<2>) -> serde_json::Result<String> {
+    let moving = flows.iter().filter_map(|flow| Some((flow.id, moved(flow)?)));
+    let now = rates.look(moving);
     let mut listed: Vec<_> = flows.iter().map(|flow| Listed::new(flow, &now)).collect();
     listed.sort_by_key(|flow| flow.id);
     serde_json::to_string(&listed)
 }
 
 impl<'a> Listed<'a> {
-    fn new(flow: &'a Flow, now: &Now) -> Self {
-        let (link, rate) = (flow.link.get(), now.rate(flow));
+    fn new(flow: &'a Flow, now: &Now<2>) -> Self {
+        let link = flow.link.get();
+        let rate = link.zip(moved(flow));
+        let rate = rate.map(|(link, moved)| now.rate(flow.id, link.connected, moved));
         let seconds = |time: Duration| time.as_millis() as f64 / 1e3;
         Self {
             id: flow.id,
@@ -60,11 +65,16 @@ impl<'a> Listed<'a> {
             idle: seconds(Instant::now().saturating_duration_since(flow.last_activity())),
             up: link.map_or(0, |link| link.up.bytes()),
             down: link.map_or(0, |link| link.down.bytes()),
-            up_route: link.and_then(|link| route_names(&link.up)),
-            down_route: link.and_then(|link| route_names(&link.down)),
-            up_rate: rate.map(|rate| rate.up),
-            down_rate: rate.map(|rate| rate.down),
+            up_route: link.and_then(|link| by_route::names(&link.up)),
+            down_route: link.and_then(|link| by_route::names(&link.down)),
+            up_rate: rate.map(|rate| rate.bytes[0]),
+            down_rate: rate.map(|rate| rate.bytes[1]),
             rate_seconds: rate.map(|rate| rate.seconds),
         }
     }
+}
+
+/// Bytes given to the upstream and to the client; `None` while there is no upstream.
+fn moved(flow: &Flow) -> Option<[u64; 2]> {
+    flow.link.get().map(|link| [link.up.bytes(), link.down.bytes()])
 }

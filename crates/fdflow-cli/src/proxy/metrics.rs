@@ -5,37 +5,28 @@ use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
-use fdflow::{Pipes, Route};
+use fdflow::Route;
 use fdflow_proxy::health::State;
-use fdflow_tokio::Counters;
 use prometheus_client::collector::Collector;
-use prometheus_client::encoding::text::encode;
-use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric, NoLabelSet};
-use prometheus_client::metrics::MetricType;
-use prometheus_client::registry::Registry;
+use prometheus_client::encoding::DescriptorEncoder;
 
-use super::figures::ByRoute;
 use super::flow::{Flow, Stage};
 use super::program::Program;
 use super::service::Lasting;
 use super::upstream::{Address, Upstream};
-use crate::daemon::limits;
+use crate::daemon::by_route::{self, ByRoute};
+use crate::daemon::metrics::{self, Labels, Out, Process, safe};
 
 /// The text that Prometheus reads.
 pub(super) fn text(program: &Program) -> Result<String, String> {
-    let mut registry = Registry::with_prefix("fdflow");
-    registry.register_collector(Box::new(Told::new(program)));
-    let mut text = String::new();
-    encode(&mut text, &registry).map_err(|error| error.to_string())?;
-    Ok(text)
+    metrics::text(Told::new(program))
 }
 
 /// All that is told.
 #[derive(Debug)]
 struct Told {
     services: BTreeMap<String, Service>,
-    pipes: Pipes,
-    open_files: usize,
+    process: Process,
 }
 
 /// Of a service.
@@ -63,7 +54,7 @@ impl Told {
             }
             services
         });
-        let mut told = Self { services, pipes: fdflow::pipes(), open_files: limits::open_now() };
+        let mut told = Self { services, process: Process::now() };
         for service in &running {
             let Some(known) = told.services.get_mut(&*service.name) else { continue };
             for pool in service.pools() {
@@ -107,8 +98,8 @@ impl Service {
     fn add(&mut self, flow: &Flow) {
         *self.open.entry(flow.stage().name()).or_default() += 1;
         let Some(link) = flow.link.get() else { return };
-        add(&mut self.up, &link.up);
-        add(&mut self.down, &link.down);
+        by_route::add(&mut self.up, &link.up);
+        by_route::add(&mut self.down, &link.down);
         self.add_upstream(&link.upstream);
     }
 
@@ -135,17 +126,14 @@ impl Service {
 
     fn bytes(&self) -> Vec<(Labels, u64)> {
         let directions = [("up", &self.up), ("down", &self.down)];
-        let each = directions.into_iter().flat_map(|(direction, bytes)| {
-            Route::ALL.into_iter().zip(bytes).map(move |(route, bytes)| (direction, route, *bytes))
-        });
         // Between sockets there are two routes; any other is told if it was taken nevertheless.
-        let is_told = |route, bytes| bytes > 0 || matches!(route, Route::Splice | Route::ReadWrite);
-        let labels = |direction: &str, route: Route| {
-            vec![("direction", direction.to_owned()), ("route", route.name().to_owned())]
+        let of = |(direction, bytes): (&str, _)| {
+            let label = vec![("direction", direction.to_owned())];
+            let each = metrics::by_route(bytes, [Route::Splice, Route::ReadWrite]);
+            let with = |(route, bytes)| ([label.clone(), route].concat(), bytes);
+            each.into_iter().map(with).collect::<Vec<_>>()
         };
-        each.filter(|(_, route, bytes)| is_told(*route, *bytes))
-            .map(|(direction, route, bytes)| (labels(direction, route), bytes))
-            .collect()
+        directions.into_iter().flat_map(of).collect()
     }
 
     fn refused(&self) -> Vec<(Labels, u64)> {
@@ -180,21 +168,8 @@ impl Service {
     }
 }
 
-fn add(bytes: &mut ByRoute, counters: &Counters) {
-    for (bytes, route) in bytes.iter_mut().zip(Route::ALL) {
-        *bytes += counters.bytes_by(route);
-    }
-}
-
-type Labels = Vec<(&'static str, String)>;
-
 fn service_label(name: &str) -> Labels {
     vec![("service", safe(name))]
-}
-
-/// A label's value, which the encoder takes as it is.
-fn safe(text: &str) -> String {
-    text.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n")
 }
 
 impl Collector for Told {
@@ -202,12 +177,7 @@ impl Collector for Told {
         let mut out = Out(encoder);
         self.flows(&mut out)?;
         self.upstreams(&mut out)?;
-        let pipes = [("in_use", self.pipes.in_use), ("pooled", self.pipes.pooled)];
-        let pipes = pipes.map(|(state, n)| (vec![("state", state.to_owned())], n as u64));
-        out.gauges("pipes", "Private pipes that bytes are spliced through", pipes.into())?;
-        let what = "Descriptors that the process has open";
-        let mut open = out.0.encode_descriptor("open_files", what, None, MetricType::Gauge)?;
-        open.encode_gauge(&(self.open_files as u64))
+        self.process.tell(&mut out)
     }
 }
 
@@ -249,39 +219,5 @@ impl Told {
         out.counters("upstream_connected", "Connections that it has taken", connected)?;
         let failures = self.many(|service| service.upstreams(|one| one.failures.load(Relaxed)));
         out.counters("upstream_failures", "Connections that it has not", failures)
-    }
-}
-
-/// Where metrics are written to.
-struct Out<'a>(DescriptorEncoder<'a>);
-
-impl Out<'_> {
-    fn counters(&mut self, name: &str, help: &str, values: Vec<(Labels, u64)>) -> fmt::Result {
-        let mut metric = self.0.encode_descriptor(name, help, None, MetricType::Counter)?;
-        for (labels, value) in values {
-            metric.encode_family(&labels)?.encode_counter::<NoLabelSet, _, u64>(&value, None)?;
-        }
-        Ok(())
-    }
-
-    fn gauges(&mut self, name: &str, help: &str, values: Vec<(Labels, u64)>) -> fmt::Result {
-        let mut metric = self.0.encode_descriptor(name, help, None, MetricType::Gauge)?;
-        for (labels, value) in values {
-            metric.encode_family(&labels)?.encode_gauge(&value)?;
-        }
-        Ok(())
-    }
-
-    fn histograms(
-        &mut self,
-        name: &str,
-        help: &str,
-        values: Vec<(Labels, impl EncodeMetric)>,
-    ) -> fmt::Result {
-        let mut metric = self.0.encode_descriptor(name, help, None, MetricType::Histogram)?;
-        for (labels, value) in values {
-            value.encode(metric.encode_family(&labels)?)?;
-        }
-        Ok(())
     }
 }

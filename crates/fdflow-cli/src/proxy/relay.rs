@@ -10,13 +10,13 @@ use fdflow::Report;
 use fdflow_tokio::{Bidirectional, BidirectionalError, Both, Direction, End};
 use tokio::time::Instant;
 
-use super::conn::{Conn, Laid};
 use super::ending::{Ending, Who, Why};
 use super::flow::{Flow, Link};
 use super::gate::Passes;
 use super::tap::Recorder;
 use super::upstream::With;
 use super::worker::Worker;
+use crate::daemon::conn::{Conn, Laid};
 use crate::daemon::lot::Rests;
 
 /// A flow whose ends are there.

@@ -16,7 +16,7 @@ use super::live::Live;
 use super::log::Log;
 use super::program::Program;
 use super::worker::{Shared, Thread};
-use crate::daemon::admin::{self, Answers};
+use crate::daemon::admin;
 use crate::daemon::limits;
 use crate::daemon::listen::{self, Listening};
 use crate::daemon::reserve::Reserve;
@@ -53,7 +53,7 @@ pub(super) fn run(flags: &ProgramFlags, service: &ServiceFlags) -> Result<u8, St
         program.set(&config).await?;
         let (admin, mut asked) = Admin::new(Arc::clone(&program));
         greet(&program, &listening);
-        serve_admin(listening, &admin);
+        admin::serve(listening, &(Arc::clone(&admin) as _), "proxy");
         loop {
             tokio::select! {
                 signal = signals.next() => match signal {
@@ -116,22 +116,6 @@ fn greet(program: &Program, admin: &[Listening]) {
     // Where nobody reads it, it is not needed.
     let mut out = io::stdout().lock();
     let _printed = out.write_all(text.as_bytes()).and_then(|()| out.flush()).is_ok();
-}
-
-/// Answers those who look after the program.
-fn serve_admin(listening: Vec<Listening>, admin: &Arc<Admin>) {
-    for mut one in listening {
-        if let Some(acceptor) = one.take() {
-            let answers: Arc<dyn Answers> = Arc::clone(admin) as _;
-            tokio::spawn(async move {
-                // A Unix socket's name is taken away with it.
-                let _name = one;
-                if let Err(error) = admin::run(acceptor, answers).await {
-                    eprintln!("fdflow: proxy: --admin: {error}");
-                }
-            });
-        }
-    }
 }
 
 /// Reads again what may change. Where something is wrong with it, all goes on as before.

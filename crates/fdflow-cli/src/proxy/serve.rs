@@ -12,7 +12,6 @@ use fdflow_proxy::header::{self, Header, Place};
 use fdflow_tokio::Counters;
 use tokio::time::Instant;
 
-use super::conn::Conn;
 use super::connect::{self, Connected};
 use super::ending::{Ending, Why};
 use super::flow::{Flow, Link};
@@ -22,6 +21,7 @@ use super::pool::Pool;
 use super::relay::{self, Active, First, Held};
 use super::service::Service;
 use super::worker::{Shared, Worker};
+use crate::daemon::conn::Conn;
 
 /// Serves a client to the end of its flow.
 pub(super) async fn run(

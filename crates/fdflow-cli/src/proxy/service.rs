@@ -12,12 +12,13 @@ use fdflow_proxy::{Access, Networks};
 
 use super::figures::Figures;
 use super::flags::ServiceFlags;
-use super::gate::{Gate, Sources};
+use super::gate::Sources;
 use super::pool::Pool;
 use super::resolve::Answers;
 use super::tap::{Tap, Unwritten};
 use super::target::Target;
 use super::upstream::Known;
+use crate::daemon::gate::Gate;
 use crate::daemon::values::Span;
 
 /// What a service does with connections.

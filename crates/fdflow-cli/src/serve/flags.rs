@@ -4,9 +4,9 @@ use std::path::PathBuf;
 
 use serde::Deserialize;
 
-use super::values::{Credential, Header, LogFormat, Origin, Symlinks, Value};
+use super::values::{Credential, Header, LogFormat, Symlinks, Value};
 use crate::daemon::address::Address;
-use crate::daemon::values::{Rate, Routing, Size, Span};
+use crate::daemon::values::{Origin, Rate, Routing, Size, Span};
 
 /// Serve a folder over HTTP, files by sendfile, and take uploads.
 ///

@@ -7,7 +7,7 @@ use http::header::{HeaderName, HeaderValue};
 
 use crate::daemon::values::read_from_text;
 
-read_from_text! { Header Value Origin Credential Symlinks LogFormat }
+read_from_text! { Header Value Credential Symlinks LogFormat }
 
 /// A header to add.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -36,26 +36,6 @@ impl FromStr for Value {
         HeaderValue::from_str(text)
             .map(Self)
             .map_err(|_| format!("`{}` cannot stand in a header", text.escape_debug()))
-    }
-}
-
-/// An origin that may read the answers; `*` is all.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Origin(pub(super) HeaderValue);
-
-impl FromStr for Origin {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        let wrong =
-            || format!("`{text}` is no origin: write it as https://example.org, or `*` for all");
-        let plain = text.split_once("://").is_some_and(|(scheme, host)| {
-            !scheme.is_empty() && !host.is_empty() && !host.contains(['/', '?', '#', ',', ' '])
-        });
-        if text != "*" && !plain {
-            return Err(wrong());
-        }
-        HeaderValue::from_str(text).map(Self).map_err(|_| wrong())
     }
 }
 
@@ -125,16 +105,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn headers_and_origins_that_could_break_an_answer_are_refused() {
+    fn headers_that_could_break_an_answer_are_refused() {
         assert!("X-A: b c".parse::<Header>().is_ok());
         for wrong in ["X-A", ": b", "X A: b", "X-A: b\r\nX-B: c", "X-A: \0"] {
             assert!(wrong.parse::<Header>().is_err(), "{wrong:?}");
-        }
-        assert!(
-            "https://a.example:8443".parse::<Origin>().is_ok() && "*".parse::<Origin>().is_ok()
-        );
-        for wrong in ["a.example", "https://", "https://a/b", "https://a, https://b", "null\n"] {
-            assert!(wrong.parse::<Origin>().is_err(), "{wrong:?}");
         }
     }
 

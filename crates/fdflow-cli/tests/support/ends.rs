@@ -4,7 +4,7 @@ use std::convert::Infallible;
 use std::fmt;
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::PathBuf;
 use std::str::FromStr;
@@ -112,10 +112,21 @@ fn is_readable(fd: BorrowedFd<'_>, within: Duration) -> bool {
 }
 
 /// A connection.
+#[derive(Debug)]
 pub struct Stream {
     socket: Socket,
 }
 
+impl From<Stream> for OwnedFd {
+    fn from(stream: Stream) -> Self {
+        match stream.socket {
+            Socket::Tcp(stream) => stream.into(),
+            Socket::Unix(stream) => stream.into(),
+        }
+    }
+}
+
+#[derive(Debug)]
 enum Socket {
     Tcp(TcpStream),
     Unix(UnixStream),
@@ -190,6 +201,21 @@ impl Stream {
     /// The same of what may be refused midway.
     pub fn try_send(&self, bytes: &[u8]) -> io::Result<()> {
         either!(self, s => { let mut s: &_ = s; s.write_all(bytes) })
+    }
+
+    /// As many of these bytes as are taken at once.
+    pub fn send_what_fits(&self, bytes: &[u8]) -> usize {
+        either!(self, s => s.set_nonblocking(true).unwrap());
+        let mut sent = 0;
+        while sent < bytes.len() {
+            match either!(self, s => { let mut s: &_ = s; s.write(&bytes[sent..]) }) {
+                Ok(n) => sent += n,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
+                Err(error) => panic!("{error}"),
+            }
+        }
+        either!(self, s => s.set_nonblocking(false).unwrap());
+        sent
     }
 
     /// Exactly so many bytes.

@@ -9,7 +9,9 @@
 pub mod dns;
 pub mod ends;
 pub mod origin;
+pub mod process;
 pub mod proxy;
+pub mod relay;
 pub mod server;
 pub mod watched;
 

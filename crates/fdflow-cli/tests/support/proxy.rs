@@ -5,12 +5,13 @@ use std::collections::HashSet;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::{Command, ExitStatus, Stdio};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use rustix::process::Signal;
 
 use super::ends::{At, Stream};
 use super::fdflow;
+use super::process::Process;
 use super::server::{Server, eventually};
 
 /// Empty pipes that the program keeps for later.
@@ -183,47 +184,24 @@ impl Proxy {
         self.server.said(text);
     }
 
-    /// What each of its descriptors is.
-    fn all_descriptors(&self) -> Vec<(PathBuf, String)> {
-        let all = std::fs::read_dir(format!("/proc/{}/fd", self.pid())).unwrap();
-        let one = |entry: std::io::Result<std::fs::DirEntry>| {
-            let path = entry.ok()?.path();
-            // It may be closed meanwhile.
-            let what = std::fs::read_link(&path).ok()?;
-            Some((path, what.to_string_lossy().into_owned()))
-        };
-        all.filter_map(one).collect()
+    fn process(&self) -> Process {
+        Process(self.pid())
     }
 
     /// How many descriptors it has, but for pipes.
     pub fn descriptors(&self) -> usize {
-        self.all_descriptors().iter().filter(|(_, what)| !what.starts_with("pipe:")).count()
+        self.process().held().descriptors
     }
 
     /// Pipes that hold bytes, and how many there are.
     pub fn pipes(&self) -> (usize, usize) {
-        let is_ours = |path: &PathBuf| {
-            let number = path.file_name().and_then(|name| name.to_str()?.parse::<u32>().ok());
-            number.is_some_and(|number| number > 2)
-        };
-        let all = self.all_descriptors();
-        let pipes = all.iter().filter(|(path, what)| what.starts_with("pipe:") && is_ours(path));
-        let mut seen = HashSet::new();
-        let mut full = 0;
-        for (path, what) in pipes {
-            if !seen.insert(what) {
-                continue;
-            }
-            let Ok(pipe) = std::fs::File::open(path) else { continue };
-            full += usize::from(rustix::io::ioctl_fionread(&pipe).unwrap() > 0);
-        }
-        (full, seen.len())
+        self.process().pipes()
     }
 
     /// How many flows rest: their sockets are in an epoll that no runtime waits in, and each
     /// runtime has an eventfd in its own.
     pub fn resting(&self) -> usize {
-        let all = self.all_descriptors();
+        let all = self.process().all_descriptors();
         let kind = |number: &str| {
             let is_it = |(path, _): &&(PathBuf, String)| path.ends_with(number);
             all.iter().find(is_it).map_or("", |(_, what)| what)
@@ -262,7 +240,7 @@ impl Proxy {
     fn tcp_sockets(&self, state: &str) -> usize {
         let inode =
             |what: &str| what.strip_prefix("socket:[")?.strip_suffix(']').map(str::to_owned);
-        let all = self.all_descriptors();
+        let all = self.process().all_descriptors();
         let ours: HashSet<String> = all.iter().filter_map(|(_, what)| inode(what)).collect();
         let count = |table: &str| {
             let table = std::fs::read_to_string(format!("/proc/net/{table}")).unwrap_or_default();
@@ -284,12 +262,7 @@ impl Proxy {
 
     /// Nanoseconds that its threads have run.
     pub fn ran(&self) -> u64 {
-        let tasks = std::fs::read_dir(format!("/proc/{}/task", self.pid())).unwrap();
-        let ran = |task: std::io::Result<std::fs::DirEntry>| {
-            let text = std::fs::read_to_string(task.ok()?.path().join("schedstat")).ok()?;
-            text.split(' ').next()?.parse::<u64>().ok()
-        };
-        tasks.filter_map(ran).sum()
+        self.process().ran()
     }
 
     /// No flow is left: descriptors at the baseline, no socket in CLOSE_WAIT, no pipe in use, and
@@ -306,17 +279,7 @@ impl Proxy {
 
     /// None of its threads runs.
     pub fn runs_no_more(&self) {
-        let (mut before, mut at) = (self.ran(), Instant::now());
-        let still = || {
-            // Longer than any of its timers, of which nobody is to be left.
-            if at.elapsed() < Duration::from_millis(300) {
-                return false;
-            }
-            let ran = self.ran();
-            let still = ran == before;
-            (before, at) = (ran, Instant::now());
-            still
-        };
-        eventually(still, "an idle processor");
+        // Longer than any of its timers, of which nobody is to be left.
+        self.process().rests_for(Duration::from_millis(300));
     }
 }

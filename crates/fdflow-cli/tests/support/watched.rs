@@ -88,21 +88,50 @@ impl Proxy {
 
     /// The whole answer of the admin's side.
     pub fn ask(&self, method: &str, path: &str) -> String {
-        let address = self.server.address_in(self.server.greeting.len() - 1);
-        let mut client = Client::new(TcpStream::connect(address).unwrap());
+        self.admin().ask(method, path)
+    }
+
+    pub fn get(&self, path: &str) -> String {
+        self.admin().get(path)
+    }
+
+    pub fn flows(&self) -> Vec<Value> {
+        serde_json::from_str(&self.get("/flows")).unwrap()
+    }
+
+    /// The sum of a metric over all its labels that contain these.
+    pub fn metric(&self, name: &str, labels: &[&str]) -> u64 {
+        self.admin().metric(name, labels)
+    }
+
+    fn admin(&self) -> Admin {
+        Admin::of(&self.server)
+    }
+}
+
+/// Where a command answers those who look after it.
+#[derive(Debug, Clone, Copy)]
+pub struct Admin(SocketAddr);
+
+impl Admin {
+    /// The last line of its greeting says where.
+    pub fn of(server: &Server) -> Self {
+        Self(server.address_in(server.greeting.len() - 1))
+    }
+
+    /// The whole answer.
+    pub fn ask(&self, method: &str, path: &str) -> String {
+        let mut client = Client::new(TcpStream::connect(self.0).unwrap());
         let request = format!("{method} {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
         client.send(request.as_bytes());
         client.rest()
     }
 
+    #[track_caller]
     pub fn get(&self, path: &str) -> String {
         let answer = self.ask("GET", path);
         assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
         answer.split_once("\r\n\r\n").unwrap().1.to_owned()
-    }
-
-    pub fn flows(&self) -> Vec<Value> {
-        serde_json::from_str(&self.get("/flows")).unwrap()
     }
 
     /// The sum of a metric over all its labels that contain these.

@@ -3,14 +3,15 @@
 use std::io;
 use std::sync::Arc;
 use std::task::{Context, Poll};
-use std::time::Duration;
 
 use fdflow::sys::SigpipeGuard;
-use fdflow::{FanoutError, FanoutReport, Hub, HubStep, Lag, ReadEnd, TransferError, WriteEnd};
+use fdflow::{FanoutError, FanoutReport, Hub, HubStep, Lag, TransferError};
 use tokio::time::Instant;
 
-use super::AnySink;
-use super::within::Within;
+use super::joiner::{Asked, Door};
+use super::lanes::Lanes;
+use super::within::Inlet;
+use super::{Alone, AnySink, Terms};
 use crate::counters::Counters;
 use crate::end::{AsyncSink, AsyncSource};
 use crate::flow::Flow;
@@ -19,30 +20,29 @@ use crate::timer::Timer;
 /// So many turns of everybody before other tasks have theirs.
 const TURNS: u32 = 2;
 
-type Feed<S> = Driven<Arc<S>, Arc<Within<WriteEnd>>>;
-type Lane<'a> = Driven<Arc<Within<ReadEnd>>, AnySink<'a>>;
+type Feed<S> = Driven<Arc<S>, Arc<Inlet>>;
 
 /// A flow with the ends that it is lent.
-struct Driven<S, D> {
-    flow: Flow<S, D>,
-    ends: (S, D),
+pub(super) struct Driven<S, D> {
+    pub(super) flow: Flow<S, D>,
+    pub(super) ends: (S, D),
 }
 
 impl<S: AsyncSource + Clone, D: AsyncSink + Clone> Driven<S, D> {
-    fn new(source: S, sink: D) -> Self {
+    pub(super) fn new(source: S, sink: D) -> Self {
         Self { flow: Flow::new(source.clone(), sink.clone()), ends: (source, sink) }
     }
 
-    fn begin(&mut self) -> Result<(), TransferError> {
+    pub(super) fn begin(&mut self) -> Result<(), TransferError> {
         self.flow.begin((&self.ends.0, &self.ends.1))
     }
 
-    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), TransferError>> {
+    pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), TransferError>> {
         self.flow.poll((&self.ends.0, &self.ends.1), cx)
     }
 
     /// Grows with every byte that is taken or given.
-    fn moved(&self) -> u64 {
+    pub(super) fn moved(&self) -> u64 {
         let ledger = self.flow.core.ledger();
         ledger.taken() + ledger.given()
     }
@@ -51,85 +51,106 @@ impl<S: AsyncSource + Clone, D: AsyncSink + Clone> Driven<S, D> {
 pub(super) struct Running<'a, S> {
     /// Until the source has ended.
     feed: Option<Feed<S>>,
-    hub: Hub,
-    /// Each until its sink has everything, fails or is detached.
-    lanes: Vec<Option<Lane<'a>>>,
+    lanes: Lanes<'a>,
+    door: Arc<Door<'a>>,
+    alone: Alone,
     /// What the hub has last said.
     said: HubStep,
+    /// It is to end, whatever the source has.
+    ending: bool,
     /// The lanes' pipes run dry, no more is relayed.
     closing: bool,
-    /// Bytes that the source gave.
+    /// Bytes that the source gave, and those of them that the hub got, once it has ended.
     taken: u64,
+    given: u64,
     /// The first error, of the source or of the hub, and what was taken and not relayed.
     failed: Option<io::Error>,
     rest: Vec<u8>,
     timer: Timer,
-    began: Instant,
 }
 
 impl<'a, S: AsyncSource> Running<'a, S> {
     pub(super) fn begin(
         source: &Arc<S>,
         sinks: &mut Vec<(AnySink<'a>, Lag)>,
-        (limit, linger): (Option<u64>, Duration),
+        terms: Terms,
+        door: &Arc<Door<'a>>,
         counters: &Counters,
     ) -> Result<Self, FanoutError> {
         let (mut hub, inlet) = Hub::open()?;
-        let mut feed = Driven::new(Arc::clone(source), Arc::new(Within(inlet)));
-        if let Some(limit) = limit {
+        if terms.alone == Alone::Drop {
+            hub.drop_when_alone();
+        }
+        let mut feed = Driven::new(Arc::clone(source), Arc::new(Inlet::new(inlet)));
+        if let Some(limit) = terms.limit {
             feed.flow.core = feed.flow.core.limit(limit);
         }
         feed.flow.count_in(counters.clone());
+        feed.flow.rare().guarded = true;
         let begun = feed.begin();
-        let mut lanes = Vec::new();
-        let clock = || Instant::now().into_std();
+        let mut lanes = Lanes::new(hub, terms.linger);
         for (sink, lag) in sinks.drain(..) {
-            let (outlet, observer) = hub.attach(lag, linger, clock)?;
-            let mut lane = Driven::new(Arc::new(Within(outlet)), sink);
-            lane.flow.rare().observer = Some(Box::new(observer));
-            lanes.push(Some(lane));
+            lanes.add(sink, lag)?;
         }
-        let said = HubStep::Dry;
-        let (failed, rest, timer) = (None, Vec::new(), Timer::default());
         let mut running = Self {
             feed: Some(feed),
-            hub,
             lanes,
-            said,
+            door: Arc::clone(door),
+            alone: terms.alone,
+            said: HubStep::Dry,
+            ending: false,
             closing: false,
             taken: 0,
-            failed,
-            rest,
-            timer,
-            began: Instant::now(),
+            given: 0,
+            failed: None,
+            rest: Vec::new(),
+            timer: Timer::default(),
         };
         if let Err(error) = begun {
             running.end_feed(Some(error));
         }
-        running.begin_lanes();
-        if running.lanes.iter().all(Option::is_none) {
+        running.do_what_was_asked();
+        if running.alone == Alone::End && running.lanes.are_done() {
             // Nobody to have any bytes: none are taken.
             running.close(None);
         }
         Ok(running)
     }
 
-    fn begin_lanes(&mut self) {
-        for at in 0..self.lanes.len() {
-            if let Some(Err(error)) = self.lanes[at].as_mut().map(Driven::begin) {
-                self.end_lane(at, Some(error));
+    /// Ready when every sink has what it is to get.
+    pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        if self.door.answer(cx) {
+            self.do_what_was_asked();
+        }
+        let _guard = SigpipeGuard::new();
+        let polled = self.poll_turns(cx);
+        self.door.show(self.lanes.hub.relayed(), self.lanes.hub.dropped());
+        polled
+    }
+
+    fn do_what_was_asked(&mut self) {
+        let Asked { newcomers, ends } = self.door.asked();
+        newcomers.into_iter().for_each(|newcomer| self.lanes.admit(newcomer));
+        self.lanes.dismiss();
+        if ends && !self.ending {
+            self.ending = true;
+            self.lanes.hub.last_bytes();
+            if let Some(feed) = &mut self.feed {
+                // What it has taken is still given.
+                feed.flow.core.set_limit(feed.flow.core.ledger().taken());
             }
         }
     }
 
-    /// Ready when every sink has what it is to get.
-    pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+    fn poll_turns(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         for _ in 0..TURNS {
             let before = self.mark();
-            self.poll_feed(cx);
+            if !self.waits_for_somebody() {
+                self.poll_feed(cx);
+            }
             self.relay();
-            self.poll_lanes(cx);
-            if self.closing && self.lanes.iter().all(Option::is_none) {
+            self.lanes.poll(cx);
+            if self.closing && self.lanes.are_done() {
                 return Poll::Ready(());
             }
             if self.mark() == before && self.poll_patience(cx).is_pending() {
@@ -141,12 +162,15 @@ impl<'a, S: AsyncSource> Running<'a, S> {
     }
 
     /// Differs whenever something has moved or ended.
-    fn mark(&self) -> (u64, usize, bool) {
+    fn mark(&self) -> (u64, (u64, u64), bool, bool) {
         let feed = self.feed.as_ref().map_or(0, Driven::moved);
-        let lanes = self.lanes.iter().flatten();
-        let moved = lanes.map(Driven::moved).sum::<u64>();
-        let ends = self.lanes.iter().flatten().count() + usize::from(self.feed.is_some());
-        (feed + self.hub.relayed() + moved, ends, self.closing)
+        let lanes = self.lanes.mark();
+        (feed + self.lanes.hub.relayed(), lanes, self.feed.is_some(), self.closing)
+    }
+
+    /// Nobody is there, and nothing is to be done about it.
+    fn waits_for_somebody(&self) -> bool {
+        self.alone == Alone::Wait && !self.ending && !self.closing && self.lanes.hub.is_alone()
     }
 
     fn poll_feed(&mut self, cx: &mut Context<'_>) {
@@ -159,22 +183,54 @@ impl<'a, S: AsyncSource> Running<'a, S> {
     fn end_feed(&mut self, error: Option<TransferError>) {
         if let Some(feed) = self.feed.take() {
             let (undelivered, report) = feed.flow.take_apart();
-            self.taken = report.bytes() + undelivered.len() as u64;
+            self.given = report.bytes();
+            self.taken = self.given + undelivered.len() as u64;
             self.rest = undelivered;
             self.failed = self.failed.take().or(error.map(io::Error::from));
+            self.lanes.hub.last_bytes();
+            self.door.source_ended();
         }
     }
 
+    /// One step at a time where there is something: the lanes are to pass it on before more comes,
+    /// so that one whose sink takes everything is none that lags.
     fn relay(&mut self) {
-        let _guard = SigpipeGuard::new();
+        let (given, ended) = match &self.feed {
+            Some(feed) => (feed.flow.core.ledger().given(), false),
+            None => (self.given, true),
+        };
+        self.lanes.hub.fed(given, ended);
         while !self.closing {
-            match self.hub.step() {
-                Ok(HubStep::Moved) => continue,
+            if self.waits_for_somebody() {
+                self.said = HubStep::Dry;
+                return self.end_without_anybody();
+            }
+            match self.lanes.hub.step() {
+                Ok(HubStep::Moved) => return self.make_room(),
+                // Or the last one has gone, and another may come.
+                Ok(HubStep::Ended) if self.waits_for_somebody() => {}
                 Ok(HubStep::Ended) => self.close(None),
-                Ok(step) => self.said = step,
+                Ok(step) => {
+                    self.said = step;
+                    return;
+                }
                 Err(error) => self.close(Some(error)),
             }
-            return;
+        }
+    }
+
+    fn make_room(&self) {
+        if let Some(feed) = &self.feed {
+            feed.ends.1.has_room();
+        }
+    }
+
+    /// Whoever came would find nothing.
+    fn end_without_anybody(&mut self) {
+        match self.lanes.hub.is_empty() {
+            Ok(empty) if empty && self.feed.is_none() => self.close(None),
+            Ok(_) => {}
+            Err(error) => self.close(Some(error)),
         }
     }
 
@@ -183,40 +239,22 @@ impl<'a, S: AsyncSource> Running<'a, S> {
             self.failed = Some(error);
         }
         self.end_feed(None);
-        let mut rest = self.hub.rest();
+        let mut rest = self.lanes.hub.rest();
         rest.append(&mut self.rest);
         self.rest = rest;
-        self.hub.close();
+        self.lanes.hub.close();
         self.closing = true;
-    }
-
-    fn poll_lanes(&mut self, cx: &mut Context<'_>) {
-        for at in 0..self.lanes.len() {
-            let Some(lane) = &mut self.lanes[at] else { continue };
-            if self.hub.is_detached(at) {
-                self.end_lane(at, None);
-            } else if let Poll::Ready(ended) = lane.poll(cx) {
-                self.end_lane(at, ended.err());
-            }
-        }
-    }
-
-    /// Drops its sink.
-    fn end_lane(&mut self, at: usize, error: Option<TransferError>) {
-        if let Some(mut lane) = self.lanes[at].take() {
-            self.hub.ended(at, error, lane.flow.ended(self.began));
-        }
+        self.door.close();
     }
 
     /// Ready when a sink has been waited for as long as it may be.
     fn poll_patience(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         let most = match (self.closing, self.said) {
-            (true, _) => self.hub.look_after(),
-            (false, HubStep::Held) => self.hub.patience(),
+            (true, _) => self.lanes.hub.look_after(),
+            (false, HubStep::Held) => self.lanes.hub.patience(),
             (false, _) => None,
         };
-        let detached = |at: usize| self.lanes[at].is_some() && self.hub.is_detached(at);
-        if (0..self.lanes.len()).any(detached) {
+        if self.lanes.has_detached() {
             return Poll::Ready(());
         }
         match most.and_then(|most| Instant::now().checked_add(most)) {
@@ -226,7 +264,12 @@ impl<'a, S: AsyncSource> Running<'a, S> {
     }
 
     pub(super) fn conclude(self) -> Result<FanoutReport, FanoutError> {
-        let report = self.hub.into_report(self.taken);
-        report.conclude(self.failed, || self.rest)
+        let served = match self.alone {
+            Alone::End => self.lanes.have_served(),
+            Alone::Drop => true,
+            Alone::Wait => self.rest.is_empty(),
+        };
+        let report = self.lanes.hub.report(self.taken);
+        report.conclude(self.failed, served, || self.rest)
     }
 }

@@ -3,8 +3,10 @@
 mod buffering;
 mod chores;
 mod event;
+mod following;
 mod index;
 mod keeping;
+mod kept;
 mod lock;
 mod memory;
 mod names;
@@ -25,10 +27,12 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 pub use event::RecordingEvent;
+pub use following::Following;
 pub use options::RecordingOptions;
-pub use reader::{Following, Reader, ReaderEnd};
+pub use reader::{Reader, ReaderEnd};
 pub use writer::RecordingWriter;
 
+use following::Stay;
 use shared::Shared;
 use timeline::Found;
 
@@ -165,7 +169,36 @@ impl Recording {
     ///
     /// The index cannot be read, for a start at some time.
     pub fn reader<D: crate::AsyncSink>(&self, start: Start, sink: D) -> io::Result<Reader<D>> {
-        Ok(Reader::new(Arc::clone(&self.shared), self.shared.enter(start)?, sink))
+        Ok(Reader::new(Stay::begin(&self.shared, start)?, sink))
+    }
+
+    /// Follows the recording from `start` on without a sink: for those who send it in ways of their
+    /// own, with [`look`](Self::look), and tell by [`Following::counters`] what they have sent. A
+    /// recording that [waits](RecordingOptions::waits) for followers waits for this one too, as long
+    /// as it, or a clone of it, is there.
+    ///
+    /// # Errors
+    ///
+    /// The index cannot be read, for a start at some time.
+    ///
+    /// ```
+    /// # fn main() -> std::io::Result<()> {
+    /// use fdflow::Route;
+    /// use fdflow_tokio::{Recording, Start};
+    ///
+    /// # let dir = tempfile::tempdir()?;
+    /// # let path = dir.path().join("cam.ts");
+    /// # std::fs::write(&path, [0; 100])?;
+    /// let (recording, _writer) = Recording::open(path)?;
+    /// let following = recording.follow(Start::Beginning)?;
+    /// following.counters().add(Route::Sendfile, 60);
+    /// following.skip(30);
+    /// assert_eq!((following.at(), recording.end()), (90, 100));
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn follow(&self, start: Start) -> io::Result<Following> {
+        Ok(Following::alone(Stay::begin(&self.shared, start)?))
     }
 
     /// How far the stream has come.

@@ -8,9 +8,9 @@ use std::time::SystemTime;
 use tokio::sync::Notify;
 
 use super::Start;
+use super::following::Place;
 use super::options::Kept;
 use super::piece::Piece;
-use super::reader::Place;
 use super::segment::Segment;
 use super::timeline::{Found, Timeline};
 use crate::locked;

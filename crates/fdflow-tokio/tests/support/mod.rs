@@ -6,6 +6,7 @@
     reason = "each test binary uses its own part of it, and fails by panicking"
 )]
 
+pub mod joining;
 pub mod recorder;
 pub mod recording;
 pub mod slow_disk;
@@ -162,6 +163,24 @@ pub fn reading_slowly(mut from: impl AsyncRead + Unpin + Send + 'static) -> Join
             tokio::task::yield_now().await;
         }
     })
+}
+
+/// Waits, with others running, until it holds.
+pub async fn until(mut holds: impl FnMut() -> bool) {
+    while !holds() {
+        tokio::task::yield_now().await;
+    }
+}
+
+/// Runs `test` while the process can have no more descriptors.
+pub fn without_descriptors<T>(test: impl FnOnce() -> T) -> T {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let before = getrlimit(Resource::Nofile);
+    // No more than there are of these can be polled at a time.
+    setrlimit(Resource::Nofile, Rlimit { current: Some(3), ..before }).unwrap();
+    let tested = test();
+    setrlimit(Resource::Nofile, before).unwrap();
+    tested
 }
 
 /// Waits until the runtime knows that there is something to read.

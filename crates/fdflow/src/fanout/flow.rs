@@ -59,7 +59,7 @@ impl<'a, S: Source + Send> Flow<'a, S> {
 
     pub(super) fn join(&mut self, mut lane: Lane<'a>) {
         lane.joins_at(self.hub.at());
-        self.hub.lanes.push(lane);
+        self.hub.join(lane);
     }
 
     pub(super) fn set_limit(&mut self, limit: Option<u64>) {
@@ -79,7 +79,7 @@ impl<'a, S: Source + Send> Flow<'a, S> {
             Err(fault) => Some(fault.cause),
             Ok(error) => error.map(io::Error::from),
         };
-        report.conclude(failed, || self.rest())
+        report.conclude(failed, false, || self.rest())
     }
 
     /// The source's failure, if it had one; `Err`: the fan-out's own, or a cancel.

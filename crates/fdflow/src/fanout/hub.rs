@@ -1,19 +1,16 @@
 //! Gives the bytes of one pipe to the pipes of all lanes.
 
+mod waiting;
+
 use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
-use std::sync::mpsc::{Receiver, TryRecvError};
 use std::time::Duration;
 
-use arrayvec::ArrayVec;
-use rustix::io::Errno;
-
-use super::lane::{Lane, Over};
+use super::lane::Lane;
 use super::report::FanoutReport;
-use crate::cancel::{Bell, Cancel};
+use crate::cancel::Cancel;
 use crate::engine::{Stop, fanout};
-use crate::error::{Cancelled, Fault};
 use crate::kind::Kind;
 use crate::operation::Operation;
 use crate::pipe::ReadEnd;
@@ -22,6 +19,7 @@ use crate::route::Route;
 use crate::stage::Buffer;
 use crate::sys::errno::{Verdict, uninterrupted, verdict};
 use crate::sys::{End, Interest, Kernel};
+pub(super) use waiting::cancelled;
 
 /// What is copied at a time where `tee` is refused.
 const BLOCK: usize = 64 << 10;
@@ -33,6 +31,13 @@ pub(super) struct Hub<'a, K> {
     kernel: K,
     reader: ReadEnd,
     pub(super) lanes: Vec<Lane<'a>>,
+    /// What comes while no lane is attached is dropped, and nothing ends for that.
+    pub(super) drops: bool,
+    dropped: u64,
+    /// Whether the source has ended.
+    last: bool,
+    /// What the driver tells of the pipe, where it does; otherwise the system is asked.
+    fed: Option<Fed>,
     /// The bytes at the head, once they are copied; before, they are in the pipe.
     block: Buffer,
     refused: Option<Refusal>,
@@ -71,6 +76,10 @@ impl<'a, K: Kernel> Hub<'a, K> {
             kernel,
             reader,
             lanes,
+            drops: false,
+            dropped: 0,
+            last: false,
+            fed: None,
             block,
             refused: denied,
             nowhere,
@@ -80,28 +89,10 @@ impl<'a, K: Kernel> Hub<'a, K> {
         }
     }
 
-    /// Until the source has ended, or no lane is attached, or it is cancelled.
-    pub(super) fn relay(&mut self) -> Result<(), Fault> {
-        loop {
-            if self.cancel.as_ref().is_some_and(Cancel::answer) {
-                return Err(cancelled());
-            }
-            match self.turn().map_err(broken)? {
-                Turn::Moved => {}
-                Turn::AwaitsSource => {
-                    let here = Interest { fd: self.reader.as_fd(), readable: true };
-                    self.poll(&[here], None).map_err(broken)?;
-                }
-                Turn::AwaitsLane => self.wait_for_lane().map_err(broken)?,
-                Turn::Ended => return Ok(()),
-            }
-        }
-    }
-
     /// Offers what is there to all lanes, and moves the head as far as they have got it. Never
     /// waits.
     pub(super) fn turn(&mut self) -> io::Result<Turn> {
-        if self.is_alone() {
+        if self.is_alone() && !self.drops {
             return Ok(Turn::Ended);
         }
         let there = match self.there()? {
@@ -113,7 +104,7 @@ impl<'a, K: Kernel> Hub<'a, K> {
             self.offer(index, there)?;
         }
         // Nobody to have what would be moved now: it is handed out.
-        if self.is_alone() {
+        if self.is_alone() && !self.drops {
             return Ok(Turn::Ended);
         }
         let n = self.movable(there);
@@ -134,7 +125,7 @@ impl<'a, K: Kernel> Hub<'a, K> {
     }
 
     /// Whether no lane is attached any more.
-    fn is_alone(&self) -> bool {
+    pub(super) fn is_alone(&self) -> bool {
         self.lanes.iter().all(|lane| lane.feed.is_none())
     }
 
@@ -143,7 +134,14 @@ impl<'a, K: Kernel> Hub<'a, K> {
         if self.refused.is_some() && !self.block.bytes().is_empty() {
             return Ok(There::Bytes(self.block.bytes().len() as u64));
         }
-        let mut held = self.kernel.held(self.reader.as_fd())?;
+        let mut held = match self.fed {
+            Some(fed) => match fed.left_behind(self.at) {
+                0 if fed.ended => return Ok(There::End),
+                0 => return Ok(There::Nothing),
+                left => left,
+            },
+            None => self.kernel.held(self.reader.as_fd())?,
+        };
         if held == 0 {
             let here = Interest { fd: self.reader.as_fd(), readable: true };
             let now = Some(Duration::ZERO);
@@ -194,8 +192,8 @@ impl<'a, K: Kernel> Hub<'a, K> {
         if self.refused.is_none() && lane.ahead > 0 || lane.ahead >= there {
             return Ok(());
         }
-        if most == 0 {
-            lane.refuse();
+        if most == 0 || lane.is_as_full_as_before() {
+            lane.refuse(false);
             return Ok(());
         }
         let given = if self.refused.is_none() {
@@ -208,14 +206,14 @@ impl<'a, K: Kernel> Hub<'a, K> {
         };
         match given {
             Ok(n) => lane.accept(n),
-            Err(Stop::Wait(_)) => lane.refuse(),
+            Err(Stop::Wait(_)) => lane.refuse(true),
             Err(Stop::Call { errno, .. }) => {
                 let operation = Operation::Tee;
                 if self.refused.is_none() && verdict(operation, errno, false) == Verdict::Refused {
                     return self.give_up_tee(Reason::Errno { operation, errno });
                 }
                 // Its sink has failed: its thread says how.
-                lane.feed = None;
+                lane.shut();
             }
             Err(Stop::Refused(reason)) => return self.give_up_tee(reason),
             Err(Stop::Fault(fault)) => return Err(fault.cause),
@@ -226,6 +224,7 @@ impl<'a, K: Kernel> Hub<'a, K> {
     /// From now on bytes are copied. What some lanes have got already has to be in the block.
     fn give_up_tee(&mut self, reason: Reason) -> io::Result<()> {
         self.refused = Some(Refusal::new(Route::Splice, reason));
+        self.lanes.iter_mut().for_each(Lane::forget_fullness);
         let most = self.lanes.iter().map(|lane| lane.ahead).max().unwrap_or(0);
         self.copy_out(most.max(1))
     }
@@ -248,6 +247,9 @@ impl<'a, K: Kernel> Hub<'a, K> {
             self.block.consume(usize::try_from(n).unwrap_or(usize::MAX));
         } else {
             self.discard(n)?;
+        }
+        if self.is_alone() {
+            self.dropped += n;
         }
         self.lanes.iter_mut().for_each(|lane| lane.head_moves(self.at, n));
         self.at += n;
@@ -274,24 +276,6 @@ impl<'a, K: Kernel> Hub<'a, K> {
         Ok(())
     }
 
-    /// Waits for a lane that holds the others up, no longer than any of these may.
-    fn wait_for_lane(&self) -> io::Result<()> {
-        let holding = || self.lanes.iter().filter(|lane| lane.holds_up());
-        let patience = holding().filter_map(Lane::patience).min();
-        let Some(feed) = holding().find_map(|lane| lane.feed.as_ref()) else { return Ok(()) };
-        self.poll(&[Interest { fd: feed.as_fd(), readable: false }], patience)
-    }
-
-    /// Waits for one of these, or to be cancelled.
-    fn poll(&self, interests: &[Interest<'_>], timeout: Option<Duration>) -> io::Result<()> {
-        let bell = self.cancel.as_ref().map(Cancel::interest);
-        let all: ArrayVec<Interest<'_>, 4> = interests.iter().copied().chain(bell).collect();
-        match self.kernel.poll(&all, timeout) {
-            Ok(_) | Err(Errno::INTR) => Ok(()),
-            Err(errno) => Err(errno.into()),
-        }
-    }
-
     /// Gives up `tee` where a lane has room and takes nothing all the same, and only the caller
     /// can have changed that. Whether it did.
     pub(super) fn unstick(&mut self) -> io::Result<bool> {
@@ -306,6 +290,9 @@ impl<'a, K: Kernel> Hub<'a, K> {
     fn seem_ready(&self) -> bool {
         let mut holding = self.lanes.iter().filter(|lane| lane.holds_up());
         holding.all(|lane| {
+            if !lane.was_asked() {
+                return false;
+            }
             let room =
                 lane.feed.as_ref().map(|feed| Interest { fd: feed.as_fd(), readable: false });
             let now = Some(Duration::ZERO);
@@ -334,45 +321,31 @@ impl<'a, K: Kernel> Hub<'a, K> {
         Ok(rest)
     }
 
-    /// Lets the lanes run dry, or stop where `pausing`. Whether it was cancelled meanwhile.
-    pub(super) fn finish(
-        &mut self,
-        over: &Receiver<Over<'a>>,
-        bell: &Bell,
-        mut pausing: bool,
-    ) -> io::Result<bool> {
-        if pausing {
-            self.lanes.iter().for_each(Lane::pause);
-        } else {
-            self.lanes.iter_mut().for_each(Lane::close);
+    /// A lane more. What was before the head is nothing to it.
+    pub(super) fn join(&mut self, mut lane: Lane<'a>) {
+        if self.last {
+            lane.last_bytes();
         }
-        while self.lanes.iter().any(Lane::runs) {
-            if !pausing {
-                if self.cancel.as_ref().is_some_and(Cancel::answer) {
-                    pausing = true;
-                    self.lanes.iter().for_each(Lane::pause);
-                } else {
-                    self.lanes.iter_mut().for_each(Lane::look_after);
-                }
-            }
-            let waited_for = self.lanes.iter().filter(|lane| lane.runs() && !lane.is_detached());
-            let patience = waited_for.filter_map(Lane::patience).min().filter(|_| !pausing);
-            self.poll(&[bell.interest()], patience)?;
-            bell.answer();
-            loop {
-                match over.try_recv() {
-                    Ok(over) => {
-                        if let Some(lane) = self.lanes.get_mut(over.index) {
-                            lane.ended(over);
-                        }
-                    }
-                    Err(TryRecvError::Empty) => break,
-                    // A thread panicked: the scope passes that on.
-                    Err(TryRecvError::Disconnected) => return Ok(pausing),
-                }
-            }
-        }
-        Ok(pausing)
+        self.lanes.push(lane);
+    }
+
+    /// The source has ended; what is in the pipe is still relayed.
+    pub(super) fn last_bytes(&mut self) {
+        self.last = true;
+        self.lanes.iter_mut().for_each(Lane::last_bytes);
+    }
+
+    /// Whether nothing is there to be relayed.
+    pub(super) fn is_empty(&self) -> io::Result<bool> {
+        Ok(match self.fed {
+            Some(fed) => fed.left_behind(self.at) == 0,
+            None => self.block.bytes().is_empty() && self.kernel.held(self.reader.as_fd())? == 0,
+        })
+    }
+
+    /// So many bytes were put into the pipe since the first one, or more will not come.
+    pub(super) fn fed(&mut self, given: u64, ended: bool) {
+        self.fed = Some(Fed { given, ended });
     }
 
     /// Where the head is: so many bytes went to all attached lanes, or into their gaps.
@@ -380,9 +353,29 @@ impl<'a, K: Kernel> Hub<'a, K> {
         self.at
     }
 
+    /// How many bytes went to nobody.
+    pub(super) fn dropped(&self) -> u64 {
+        self.dropped
+    }
+
     pub(super) fn report(&self, taken: u64) -> FanoutReport {
         let sinks = self.lanes.iter().map(Lane::report).collect();
-        FanoutReport { taken, relayed: self.at, refused: self.refused, sinks }
+        let (relayed, dropped, refused) = (self.at, self.dropped, self.refused);
+        FanoutReport { taken, relayed, dropped, refused, sinks }
+    }
+}
+
+/// What went into the hub's pipe.
+#[derive(Debug, Clone, Copy)]
+struct Fed {
+    given: u64,
+    ended: bool,
+}
+
+impl Fed {
+    /// So much of it is behind the head, which is `at`, or at it.
+    fn left_behind(self, at: u64) -> usize {
+        usize::try_from(self.given.saturating_sub(at)).unwrap_or(usize::MAX)
     }
 }
 
@@ -396,12 +389,4 @@ enum There {
 /// A pipe as an end of a call that finds bytes or room there.
 fn end(fd: BorrowedFd<'_>) -> End<'_> {
     End { fd, kind: Kind::Pipe, at: None, nowait: false }
-}
-
-pub(super) fn cancelled() -> Fault {
-    Fault::plain(Operation::Wait, io::Error::other(Cancelled))
-}
-
-fn broken(cause: io::Error) -> Fault {
-    Fault::plain(Operation::Tee, cause)
 }

@@ -1,16 +1,17 @@
 //! The way to one sink: a pipe, a thread that empties it into the sink, and the account of it.
 
+mod thread;
+
 use std::io;
 use std::os::fd::AsFd;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::mpsc::Sender;
-use std::thread::{Builder, Scope};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use super::Lag;
+use super::account::Account;
 use super::report::{Gap, SinkEnd, SinkReport};
-use crate::cancel::{Bell, Cancel};
+use crate::cancel::Cancel;
 use crate::error::TransferError;
 use crate::pipe::{Pipe, ReadEnd, WriteEnd};
 use crate::progress::Progress;
@@ -19,6 +20,7 @@ use crate::source::Sink;
 use crate::stage::WIDE;
 use crate::sys::never_wait;
 use crate::transfer::Transfer;
+pub(super) use thread::Over;
 
 /// So many gaps are told one by one.
 const GAPS: usize = 1024;
@@ -26,38 +28,43 @@ const GAPS: usize = 1024;
 /// What empties a lane's pipe into its sink.
 type Outlet<'a> = Box<Transfer<ReadEnd, Box<dyn Sink + Send + 'a>>>;
 
-/// What a lane's thread says when it is done, or has been stopped.
-#[derive(Debug)]
-pub(super) struct Over<'a> {
-    /// Which lane.
-    pub(super) index: usize,
-    error: Option<TransferError>,
-    report: Report,
-    /// What is gone on with, where it was stopped.
-    outlet: Option<Outlet<'a>>,
+/// How long a sink may take nothing after the source's end.
+#[derive(Debug, Clone, Copy)]
+pub struct Linger {
+    /// One that nobody waits for.
+    pub others: Duration,
+    /// One that everybody waits for; `None`: for ever.
+    pub block: Option<Duration>,
 }
 
 #[derive(Debug)]
 pub(super) struct Lane<'a> {
     pub(super) lag: Lag,
-    linger: Duration,
+    linger: Linger,
+    /// Whether the source has ended.
+    last: bool,
     /// The write end of its pipe; `None` once nothing more is to go there.
     pub(super) feed: Option<WriteEnd>,
     /// So many of the bytes at the head has it got already.
     pub(super) ahead: u64,
     /// Whether it took nothing when it was last offered some.
     pub(super) refuses: bool,
+    /// What its sink had taken when its pipe was full, and whether the system said so just now.
+    full_at: Option<u64>,
+    asked: bool,
+    /// Whether its pipe is emptied by the task of the hub, so that it cannot be emptier than told.
+    in_step: bool,
     /// Since when it holds the others up, or takes nothing.
     since: Option<Instant>,
     /// What time it is: not everyone's clock is the system's.
     clock: fn() -> Instant,
-    /// Bytes that went into its pipe.
-    accepted: u64,
-    /// Bytes that its sink has taken, and how many of them were seen at `since`.
-    taken: Arc<AtomicU64>,
+    /// What it was given, has taken and has missed.
+    account: Account,
+    /// What its sink had taken at `since`.
     seen: u64,
     gaps: Vec<Gap>,
-    missed: u64,
+    /// Where the latest gap ends.
+    missed_to: u64,
     cancel: Option<Cancel>,
     /// Whether its thread is to give up rather than to stop.
     detached: Arc<AtomicBool>,
@@ -69,39 +76,24 @@ pub(super) struct Lane<'a> {
 }
 
 impl<'a> Lane<'a> {
-    /// A pipe for `sink`, which nobody empties yet.
-    pub(super) fn open(
-        sink: Box<dyn Sink + Send + 'a>,
-        lag: Lag,
-        linger: Duration,
-    ) -> io::Result<Self> {
-        let (reader, feed) = pipe_for(lag)?;
-        let mut lane = Self::with(lag, linger, feed);
-        let count = Arc::clone(&lane.taken);
-        let mut outlet = Transfer::new(reader, sink)
-            .observe(move |progress| count.store(progress.bytes, Ordering::Relaxed));
-        if lag != Lag::Block {
-            lane.cancel = Some(outlet.cancel_handle()?);
-        }
-        lane.outlet = Some(Box::new(outlet));
-        Ok(lane)
-    }
-
     /// A lane whose pipe somebody else empties.
-    pub(super) fn with(lag: Lag, linger: Duration, feed: WriteEnd) -> Self {
+    pub(super) fn with(lag: Lag, linger: Linger, feed: WriteEnd) -> Self {
         Self {
             lag,
             linger,
+            last: false,
             feed: Some(feed),
             ahead: 0,
             refuses: false,
+            full_at: None,
+            asked: false,
+            in_step: false,
             since: None,
             clock: Instant::now,
-            accepted: 0,
-            taken: Arc::default(),
+            account: Account::default(),
             seen: 0,
             gaps: Vec::new(),
-            missed: 0,
+            missed_to: 0,
             cancel: None,
             detached: Arc::default(),
             end: None,
@@ -113,16 +105,28 @@ impl<'a> Lane<'a> {
 
     /// Its pipe is emptied by a driver, which tells the observer what the sink was given, and
     /// then [that it is over](Self::left).
-    pub(super) fn driven(&mut self, clock: fn() -> Instant) -> impl FnMut(Progress) + Send + use<> {
-        (self.clock, self.runs) = (clock, true);
-        let count = Arc::clone(&self.taken);
-        move |progress| count.store(progress.bytes, Ordering::Relaxed)
+    pub(super) fn driven(
+        &mut self,
+        account: Account,
+        clock: fn() -> Instant,
+    ) -> impl FnMut(Progress) + Send + use<> {
+        (self.clock, self.runs, self.account) = (clock, true, account.clone());
+        self.in_step = true;
+        move |progress| account.took_up_to(progress.bytes)
     }
 
     /// The driver is done with its sink.
     pub(super) fn left(&mut self, error: Option<TransferError>, report: Report) {
-        self.feed = None;
-        self.ended(Over { index: 0, error, report, outlet: None });
+        self.shut();
+        self.conclude(error, report);
+    }
+
+    fn conclude(&mut self, error: Option<TransferError>, report: Report) {
+        self.runs = false;
+        if let Some(error) = error {
+            self.end.get_or_insert(SinkEnd::Failed(error));
+        }
+        self.report = Some(report);
     }
 
     fn waited(&self) -> Duration {
@@ -130,70 +134,12 @@ impl<'a> Lane<'a> {
         since.unwrap_or_default()
     }
 
-    /// Has a thread empty its pipe, if anything is to be done. `pauses`: it must be possible to
-    /// stop it.
-    pub(super) fn start<'s>(
-        &mut self,
-        scope: &'s Scope<'s, '_>,
-        index: usize,
-        pauses: bool,
-        over: Sender<Over<'a>>,
-        bell: Arc<Bell>,
-    ) -> io::Result<()>
-    where
-        'a: 's,
-    {
-        let Some(outlet) = &mut self.outlet else { return Ok(()) };
-        if pauses && self.cancel.is_none() {
-            self.cancel = Some(outlet.cancel_handle()?);
-        }
-        if let Some(cancel) = &self.cancel {
-            // Of the run before, which may have ended without hearing it.
-            cancel.answer();
-        }
-        self.since = self.since.map(|_| (self.clock)());
-        let Some(mut outlet) = self.outlet.take() else { return Ok(()) };
-        let detached = Arc::clone(&self.detached);
-        Builder::new().spawn_scoped(scope, move || {
-            // Rings last, also when a panic drops it.
-            let _bell = RingsOnDrop(bell);
-            let over = over;
-            let error = outlet.run().err();
-            let stopped = error.as_ref().is_some_and(TransferError::is_cancelled);
-            if stopped && !detached.load(Ordering::Acquire) {
-                let report = outlet.report().clone();
-                drop(over.send(Over { index, error: None, report, outlet: Some(outlet) }));
-                return;
-            }
-            let parts = outlet.into_parts();
-            // Closes both: the hub sees the pipe broken, and the far end of an owned sink its end.
-            drop((parts.source, parts.sink));
-            drop(over.send(Over { index, error, report: parts.report, outlet: None }));
-        })?;
-        self.runs = true;
-        Ok(())
-    }
-
-    /// Its thread is to stop, so that another run can go on. It can only be waited for that
-    /// until it has.
-    pub(super) fn pause(&self) {
-        if let Some(cancel) = &self.cancel {
-            cancel.cancel();
-        }
-    }
-
-    /// No thread could be had for it.
-    pub(super) fn abandon(&mut self) {
-        self.outlet = None;
-        self.detach(SinkEnd::Cancelled);
-        self.report.get_or_insert_default();
-    }
-
     /// How many bytes may be put into its pipe now.
     pub(super) fn may_take(&self) -> u64 {
-        let behind = self.accepted.saturating_sub(self.taken.load(Ordering::Relaxed));
         match self.lag {
-            Lag::DetachBeyond(most) | Lag::DropBeyond(most) => (most as u64).saturating_sub(behind),
+            Lag::DetachBeyond(most) | Lag::DropBeyond(most) => {
+                (most as u64).saturating_sub(self.account.behind())
+            }
             Lag::Block | Lag::DetachAfter(_) => u64::MAX,
         }
     }
@@ -203,25 +149,53 @@ impl<'a> Lane<'a> {
         self.feed.is_some() && self.ahead == 0 && !matches!(self.lag, Lag::DropBeyond(_))
     }
 
+    /// Somebody else empties its pipe, between two turns of the hub.
+    #[cfg(test)]
+    pub(super) fn keep_in_step(&mut self) {
+        self.in_step = true;
+    }
+
     /// Somebody else empties its pipe, and its sink has taken so many bytes.
     #[cfg(test)]
     pub(super) fn saw_taken(&self, bytes: u64) {
-        self.taken.store(bytes, Ordering::Relaxed);
+        self.account.took_up_to(bytes);
     }
 
     pub(super) fn accept(&mut self, n: u64) {
-        self.accepted += n;
+        self.account.accept(n);
         self.ahead += n;
         self.refuses = false;
         self.since = None;
+        self.full_at = None;
     }
 
-    /// It did not take anything: what its policy says to that.
-    pub(super) fn refuse(&mut self) {
-        self.refuses = true;
+    /// Whether its pipe was full when it was last asked, and nothing has left it since.
+    pub(super) fn is_as_full_as_before(&self) -> bool {
+        // One that is empty is not full, whatever was said: it is asked again.
+        self.in_step && self.full_at == Some(self.account.taken()) && self.account.behind() > 0
+    }
+
+    /// It is asked again, come what may.
+    pub(super) fn forget_fullness(&mut self) {
+        self.full_at = None;
+    }
+
+    /// Whether it was the system that said no when it last refused.
+    pub(super) fn was_asked(&self) -> bool {
+        self.asked
+    }
+
+    /// It did not take anything: what its policy says to that. `asked`: the system said so.
+    pub(super) fn refuse(&mut self, asked: bool) {
+        (self.refuses, self.asked) = (true, asked);
+        if asked {
+            self.full_at = Some(self.account.taken());
+        }
         self.since.get_or_insert_with(self.clock);
         match self.lag {
-            Lag::DetachAfter(most) if self.waited() >= most => self.detach(SinkEnd::TooSlow),
+            Lag::Block | Lag::DetachAfter(_) if self.patience() == Some(Duration::ZERO) => {
+                self.detach(SinkEnd::TooSlow);
+            }
             Lag::DetachBeyond(_) => self.detach(SinkEnd::TooFarBehind),
             _ => {}
         }
@@ -230,9 +204,10 @@ impl<'a> Lane<'a> {
     /// How much longer the others wait for it; `None`: for ever.
     pub(super) fn patience(&self) -> Option<Duration> {
         let most = match self.lag {
+            Lag::Block if self.last => self.linger.block?,
             Lag::Block => return None,
             Lag::DetachAfter(most) => most,
-            Lag::DetachBeyond(_) | Lag::DropBeyond(_) => self.linger,
+            Lag::DetachBeyond(_) | Lag::DropBeyond(_) => self.linger.others,
         };
         Some(most.saturating_sub(self.waited()))
     }
@@ -245,19 +220,26 @@ impl<'a> Lane<'a> {
         if missed == 0 || self.feed.is_none() {
             return;
         }
-        self.missed += missed;
-        if let Some(last) = self.gaps.last_mut()
-            && last.at + last.bytes == from
-        {
-            last.bytes += missed;
-        } else if self.gaps.len() < GAPS {
-            self.gaps.push(Gap { at: from, bytes: missed });
+        let opens = self.missed_to != from || self.gaps.is_empty();
+        self.missed_to = from + missed;
+        self.account.miss(missed, opens);
+        let told = self.gaps.len();
+        match self.gaps.last_mut() {
+            Some(last) if last.at + last.bytes == from => last.bytes += missed,
+            _ if told < GAPS => self.gaps.push(Gap { at: from, bytes: missed }),
+            _ => {}
         }
+    }
+
+    /// Nothing more goes into its pipe.
+    pub(super) fn shut(&mut self) {
+        self.feed = None;
+        self.account.close();
     }
 
     /// Nothing more goes to it, nor need it take what it was given.
     pub(super) fn detach(&mut self, why: SinkEnd) {
-        self.feed = None;
+        self.shut();
         self.end.get_or_insert(why);
         self.detached.store(true, Ordering::Release);
         if let Some(cancel) = &self.cancel {
@@ -265,35 +247,31 @@ impl<'a> Lane<'a> {
         }
     }
 
-    /// The source has ended: its pipe runs dry now.
+    /// The source has ended: what it holds up from now on are the last bytes.
+    pub(super) fn last_bytes(&mut self) {
+        if !self.last && self.lag == Lag::Block {
+            self.since = self.since.map(|_| (self.clock)());
+        }
+        self.last = true;
+    }
+
+    /// Everything was relayed: its pipe runs dry now.
     pub(super) fn close(&mut self) {
-        self.feed = None;
+        self.shut();
+        self.last = true;
         self.since = Some((self.clock)());
-        self.seen = self.taken.load(Ordering::Relaxed);
+        self.seen = self.account.taken();
     }
 
     /// After the source's end: detaches it if it has taken nothing for too long.
     pub(super) fn look_after(&mut self) {
-        let taken = self.taken.load(Ordering::Relaxed);
+        let taken = self.account.taken();
         if taken != self.seen {
             (self.seen, self.since) = (taken, Some((self.clock)()));
         }
         if self.runs && self.end.is_none() && self.patience() == Some(Duration::ZERO) {
             self.detach(SinkEnd::TooSlow);
         }
-    }
-
-    /// Its thread is done, or has stopped.
-    pub(super) fn ended(&mut self, over: Over<'a>) {
-        self.runs = false;
-        if over.outlet.is_some() && self.end.is_none() {
-            self.outlet = over.outlet;
-            return;
-        }
-        if let Some(error) = over.error {
-            self.end.get_or_insert(SinkEnd::Failed(error));
-        }
-        self.report = Some(over.report);
     }
 
     pub(super) fn runs(&self) -> bool {
@@ -312,7 +290,7 @@ impl<'a> Lane<'a> {
     pub(super) fn report(&self) -> SinkReport {
         let stopped = self.outlet.as_ref().map(|outlet| outlet.report().clone());
         let end = match &self.end {
-            Some(end) => end.again(),
+            Some(end) => end.clone(),
             // One that came to the end of its pipe before it could be stopped is detached all the
             // same if it missed what came after.
             None if self.outlet.is_none() => SinkEnd::Complete,
@@ -320,19 +298,9 @@ impl<'a> Lane<'a> {
         };
         let report = self.report.clone().or(stopped).unwrap_or_default();
         let bytes = report.bytes();
-        let unsent = self.accepted.saturating_sub(bytes);
-        SinkReport { bytes, gaps: self.gaps.clone(), missed: self.missed, unsent, end, report }
-    }
-
-    /// The sink and the bytes that are on the way to it, where it was stopped.
-    pub(super) fn into_rest(self) -> Option<(Box<dyn Sink + Send + 'a>, Vec<u8>)> {
-        drop(self.feed);
-        let parts = self.outlet?.into_parts();
-        let mut undelivered = parts.undelivered;
-        let mut reader = parts.source;
-        // In memory, and nobody writes any more.
-        drop(io::Read::read_to_end(&mut reader, &mut undelivered));
-        Some((parts.sink, undelivered))
+        let unsent = self.account.accepted().saturating_sub(bytes);
+        let missed = self.account.missed();
+        SinkReport { bytes, gaps: self.gaps.clone(), missed, unsent, end, report }
     }
 }
 
@@ -345,12 +313,4 @@ pub(super) fn pipe_for(lag: Lag) -> io::Result<(ReadEnd, WriteEnd)> {
     let (reader, feed) = Pipe::with_capacity(room)?.split();
     never_wait(feed.as_fd())?;
     Ok((reader, feed))
-}
-
-struct RingsOnDrop(Arc<Bell>);
-
-impl Drop for RingsOnDrop {
-    fn drop(&mut self) {
-        self.0.ring();
-    }
 }

@@ -15,6 +15,8 @@ pub struct FanoutReport {
     pub taken: u64,
     /// Bytes that went to all attached sinks, or into their gaps.
     pub relayed: u64,
+    /// Those of them that nobody got, since no sink was attached.
+    pub dropped: u64,
     /// Why bytes were copied to the sinks; `None` where `tee(2)` did it.
     pub refused: Option<Refusal>,
     /// The sinks, in the order in which they were added.
@@ -22,7 +24,7 @@ pub struct FanoutReport {
 }
 
 /// What one sink got.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct SinkReport {
     /// Bytes that it took.
@@ -62,18 +64,21 @@ pub enum SinkEnd {
     TooSlow,
     /// It failed.
     Failed(TransferError),
-    /// It has not ended: the fan-out was cancelled, and another run goes on.
+    /// It was detached by the program that had it join.
+    Left,
+    /// It has not ended: the fan-out was cancelled, and another run goes on; or the fan-out was
+    /// dropped.
     Cancelled,
 }
 
-impl SinkEnd {
-    /// The same, for another report.
-    pub(super) fn again(&self) -> Self {
+impl Clone for SinkEnd {
+    fn clone(&self) -> Self {
         match self {
             Self::Complete => Self::Complete,
             Self::TooFarBehind => Self::TooFarBehind,
             Self::TooSlow => Self::TooSlow,
             Self::Failed(error) => Self::Failed(error.again()),
+            Self::Left => Self::Left,
             Self::Cancelled => Self::Cancelled,
         }
     }
@@ -86,6 +91,7 @@ impl fmt::Display for SinkEnd {
             Self::TooFarBehind => f.write_str("detached: too many bytes behind"),
             Self::TooSlow => f.write_str("detached: it took nothing for too long"),
             Self::Failed(error) => write!(f, "failed: {error}"),
+            Self::Left => f.write_str("left"),
             Self::Cancelled => f.write_str("cancelled"),
         }
     }
@@ -94,6 +100,9 @@ impl fmt::Display for SinkEnd {
 impl fmt::Display for FanoutReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} bytes relayed", self.relayed)?;
+        if self.dropped > 0 {
+            write!(f, ", {} of them to nobody", self.dropped)?;
+        }
         if let Some(refusal) = &self.refused {
             write!(f, ", copied: {}", refusal.reason)?;
         }
@@ -159,7 +168,8 @@ impl FanoutError {
 /// Nothing was taken from the source.
 impl From<io::Error> for FanoutError {
     fn from(cause: io::Error) -> Self {
-        let report = FanoutReport { taken: 0, relayed: 0, refused: None, sinks: Vec::new() };
+        let report =
+            FanoutReport { taken: 0, relayed: 0, dropped: 0, refused: None, sinks: Vec::new() };
         Self::new(cause, report, Vec::new())
     }
 }

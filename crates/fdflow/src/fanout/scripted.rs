@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::Lag;
 use super::hub::{Hub, Turn};
-use super::lane::Lane;
+use super::lane::{Lane, Linger};
 use rustix::io::Errno;
 
 use crate::kind::Kind;
@@ -19,6 +19,7 @@ use crate::sys::scripted::{Answer, check_schedules};
 type Checked<T = ()> = Result<T, String>;
 
 const LONG: Duration = Duration::from_secs(1 << 20);
+const LINGER: Linger = Linger { others: LONG, block: None };
 /// More turns than any schedule takes.
 const TURNS: usize = 20_000;
 
@@ -29,6 +30,8 @@ struct Scene<'k> {
     source: usize,
     lanes: Vec<usize>,
     hub: Hub<'static, &'k Plumbing>,
+    /// As a driver does that polls everybody in turn: it tells what it has done.
+    in_step: bool,
 }
 
 fn try_fan_out(schedule: &[u8]) -> Checked {
@@ -39,6 +42,7 @@ fn try_fan_out(schedule: &[u8]) -> Checked {
     let pace = pick.of(&[u32::MAX, 1, 3, 10]);
     let count = pick.of(&[2, 1, 3, 5]);
     let denied = pick.of(&[false, false, false, true]);
+    let in_step = pick.of(&[false, true]);
     let wanted: Vec<_> = (0..count)
         .map(|_| {
             let behind = pick.of(&[5000, 0, size / 1000 + 1, 20_000]);
@@ -66,11 +70,15 @@ fn try_fan_out(schedule: &[u8]) -> Checked {
         lanes.push(at);
         // A descriptor that was closed would be somebody else's next.
         readers.push(reader);
-        feeds.push(Lane::with(lag, LONG, feed));
+        let mut lane = Lane::with(lag, LINGER, feed);
+        if in_step {
+            lane.keep_in_step();
+        }
+        feeds.push(lane);
     }
     let denied = denied.then(|| Refusal::new(Route::Splice, Reason::Denied));
     let hub = Hub::new(&kernel, reader, feeds, denied);
-    let mut scene = Scene { kernel: &kernel, bytes, source, lanes, hub };
+    let mut scene = Scene { kernel: &kernel, bytes, source, lanes, hub, in_step };
     let ran = scene.relay().and_then(|()| scene.check());
     ran.map_err(|wrong| format!("{wrong}\n  {}\n{schedule:?}", kernel.log()))
 }
@@ -79,6 +87,10 @@ impl Scene<'_> {
     fn relay(&mut self) -> Checked {
         let mut in_vain = 0;
         for _ in 0..TURNS {
+            if self.in_step {
+                let to_come = self.kernel.to_come(self.source);
+                self.hub.fed((self.bytes.len() - to_come) as u64, to_come == 0);
+            }
             let turn = self.hub.turn();
             self.kernel.check()?;
             let fault = self.kernel.take_fault();
@@ -87,6 +99,7 @@ impl Scene<'_> {
                 Turn::Ended => return Ok(()),
                 Turn::AwaitsSource if self.kernel.progress(self.source) => {}
                 Turn::AwaitsSource => return Err("waits for a source that has ended".to_owned()),
+                Turn::AwaitsLane if self.in_step && self.unstick()? => {}
                 Turn::AwaitsLane => {
                     let readers = self.lanes.iter().map(|at| self.kernel.progress(*at));
                     let progressed = readers.collect::<Vec<_>>().contains(&true);
@@ -97,11 +110,18 @@ impl Scene<'_> {
                     }
                 }
             }
-            for (lane, at) in self.hub.lanes.iter().zip(&self.lanes) {
+            for (lane, at) in self.hub.lanes.iter_mut().zip(&self.lanes) {
                 lane.saw_taken(self.kernel.got_len(*at) as u64);
+                if self.in_step && self.kernel.is_broken(*at) {
+                    lane.shut();
+                }
             }
         }
         Err("turns without an end".to_owned())
+    }
+
+    fn unstick(&mut self) -> Checked<bool> {
+        self.hub.unstick().map_err(|error| error.to_string())
     }
 
     fn check(&mut self) -> Checked {
@@ -154,7 +174,7 @@ fn h01_what_a_lane_has_in_advance_when_tee_is_refused_is_copied_before_anything_
     let lanes = ends.iter().map(|(at, ..)| *at).collect();
     let (_readers, feeds): (Vec<_>, Vec<_>) = ends
         .into_iter()
-        .map(|(_, reader, feed)| (reader, Lane::with(Lag::Block, LONG, feed)))
+        .map(|(_, reader, feed)| (reader, Lane::with(Lag::Block, LINGER, feed)))
         .unzip();
     // Of 9000 bytes the first lane has got 3000, the second none; and they come out of the pipe in
     // small portions.
@@ -163,7 +183,7 @@ fn h01_what_a_lane_has_in_advance_when_tee_is_refused_is_copied_before_anything_
     kernel.rule(Operation::Tee, 1, Answer::Errno(Errno::INVAL));
     (0..5).for_each(|nth| kernel.rule(Operation::Read, nth, Answer::Short(nth.into())));
     let hub = Hub::new(&kernel, reader, feeds, None);
-    let mut scene = Scene { kernel: &kernel, bytes, source, lanes, hub };
+    let mut scene = Scene { kernel: &kernel, bytes, source, lanes, hub, in_step: false };
     let ran = scene.relay().and_then(|()| scene.check());
     ran.unwrap_or_else(|wrong| panic!("{wrong}\n  {}", kernel.log()));
     assert!(scene.hub.report(0).refused.is_some());

@@ -9,10 +9,11 @@ use std::os::fd::AsFd;
 use std::time::{Duration, Instant};
 
 use super::Lag;
+use super::account::Account;
 use super::flow::denied;
 use super::hub::{self, Turn};
-use super::lane::{Lane, pipe_for};
-use super::report::{FanoutError, FanoutReport, SinkEnd};
+use super::lane::{Lane, Linger, pipe_for};
+use super::report::{FanoutError, FanoutReport, SinkEnd, SinkReport};
 use crate::error::TransferError;
 use crate::pipe::{Pipe, ReadEnd, WriteEnd};
 use crate::progress::Progress;
@@ -50,24 +51,40 @@ impl Hub {
         Ok((Self(hub::Hub::new(System, reader, Vec::new(), denied())), writer))
     }
 
-    /// A lane more: the end that is to be emptied into its sink, and the observer that has to be
-    /// told what the sink was given.
+    /// A lane more, the last one in the order of lanes: the end that is to be emptied into its sink,
+    /// and the observer that has to be told what the sink was given.
+    pub fn attach(
+        &mut self,
+        joins: Joins,
+        linger: Linger,
+        clock: fn() -> Instant,
+    ) -> (ReadEnd, impl FnMut(Progress) + Send + use<>) {
+        let Joins { lag, reader, feed, account } = joins;
+        let mut lane = Lane::with(lag, linger, feed);
+        let observer = lane.driven(account, clock);
+        self.0.join(lane);
+        (reader, observer)
+    }
+
+    /// What is relayed while no lane is attached goes to nobody, where it would be the end
+    /// otherwise.
+    pub fn drop_when_alone(&mut self) {
+        self.0.drops = true;
+    }
+
+    /// Whether no lane is attached.
+    #[must_use]
+    pub fn is_alone(&self) -> bool {
+        self.0.is_alone()
+    }
+
+    /// Whether nothing is there to be relayed.
     ///
     /// # Errors
     ///
-    /// No pipe is to be had.
-    pub fn attach(
-        &mut self,
-        lag: Lag,
-        linger: Duration,
-        clock: fn() -> Instant,
-    ) -> io::Result<(ReadEnd, impl FnMut(Progress) + Send + use<>)> {
-        let (reader, feed) = pipe_for(lag)?;
-        never_wait(reader.as_fd())?;
-        let mut lane = Lane::with(lag, linger, feed);
-        let observer = lane.driven(clock);
-        self.0.lanes.push(lane);
-        Ok((reader, observer))
+    /// Its pipe is broken.
+    pub fn is_empty(&self) -> io::Result<bool> {
+        self.0.is_empty()
     }
 
     /// Relays what is there, and never waits.
@@ -85,6 +102,12 @@ impl Hub {
         })
     }
 
+    /// So many bytes were put into its pipe since the first one; `ended`: more will not come. To be
+    /// told before every [`step`](Self::step), which need not ask the system then.
+    pub fn fed(&mut self, given: u64, ended: bool) {
+        self.0.fed(given, ended);
+    }
+
     /// How many bytes were relayed.
     #[must_use]
     pub fn relayed(&self) -> u64 {
@@ -95,6 +118,11 @@ impl Hub {
     #[must_use]
     pub fn patience(&self) -> Option<Duration> {
         self.0.lanes.iter().filter(|lane| lane.holds_up()).filter_map(Lane::patience).min()
+    }
+
+    /// The source has ended; what it gave is still relayed.
+    pub fn last_bytes(&mut self) {
+        self.0.last_bytes();
     }
 
     /// Nothing more is relayed: the lanes' pipes run dry from now on.
@@ -122,6 +150,46 @@ impl Hub {
             lane.left(error, report);
         }
     }
+
+    /// This lane is to take nothing more, not even what it was given.
+    pub fn detach(&mut self, lane: usize, why: SinkEnd) {
+        if let Some(lane) = self.0.lanes.get_mut(lane) {
+            lane.detach(why);
+        }
+    }
+
+    /// The report of a lane that has ended. Nothing is left of it, and the last lane has its place.
+    pub fn part_with(&mut self, lane: usize) -> SinkReport {
+        self.0.lanes.swap_remove(lane).report()
+    }
+}
+
+/// A pipe for a lane that is to be attached.
+#[derive(Debug)]
+pub struct Joins {
+    lag: Lag,
+    reader: ReadEnd,
+    feed: WriteEnd,
+    account: Account,
+}
+
+impl Joins {
+    /// Makes the pipe.
+    ///
+    /// # Errors
+    ///
+    /// None is to be had.
+    pub fn open(lag: Lag) -> io::Result<Self> {
+        let (reader, feed) = pipe_for(lag)?;
+        never_wait(reader.as_fd())?;
+        Ok(Self { lag, reader, feed, account: Account::default() })
+    }
+
+    /// What will be known of the lane while it runs.
+    #[must_use]
+    pub fn account(&self) -> Account {
+        self.account.clone()
+    }
 }
 
 impl Hub {
@@ -132,8 +200,14 @@ impl Hub {
 
     /// What was done, of `taken` bytes that the source gave.
     #[must_use]
-    pub fn into_report(self, taken: u64) -> FanoutReport {
+    pub fn report(&self, taken: u64) -> FanoutReport {
         self.0.report(taken)
+    }
+
+    /// How many bytes went to nobody.
+    #[must_use]
+    pub fn dropped(&self) -> u64 {
+        self.0.dropped()
     }
 }
 
@@ -142,14 +216,17 @@ impl FanoutReport {
     ///
     /// # Errors
     ///
-    /// One of these, with the `rest` that was taken and not relayed.
+    /// One of these, with the `rest` that was taken and not relayed. `served`: that none of its
+    /// sinks is complete is no error.
     #[doc(hidden)]
     pub fn conclude(
         self,
         failed: Option<io::Error>,
+        served: bool,
         rest: impl FnOnce() -> Vec<u8>,
     ) -> Result<Self, FanoutError> {
-        let nobody = self.sinks.iter().all(|sink| !matches!(sink.end, SinkEnd::Complete));
+        let nobody =
+            !served && self.sinks.iter().all(|sink| !matches!(sink.end, SinkEnd::Complete));
         let no_sink = || io::Error::new(io::ErrorKind::BrokenPipe, "no sink is left");
         match failed.or_else(|| nobody.then(no_sink)) {
             Some(cause) => Err(FanoutError::new(cause, self, rest())),

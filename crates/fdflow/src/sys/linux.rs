@@ -6,7 +6,7 @@ use std::mem::size_of;
 use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
 use std::time::Duration;
 
-use rustix::fs::{FallocateFlags, Mode, OFlags, SeekFrom};
+use rustix::fs::{FallocateFlags, Mode, OFlags, SealFlags, SeekFrom};
 use rustix::io::{Errno, ReadWriteFlags};
 use rustix::net::{RecvFlags, SendFlags};
 use rustix::pipe::{PipeFlags, SpliceFlags};
@@ -144,6 +144,17 @@ impl Kernel for System {
         let answer =
             unsafe { libc::ioctl(to.fd.as_raw_fd(), libc::FICLONERANGE, &raw const range) };
         if answer == 0 { Ok(()) } else { Err(last_errno()) }
+    }
+
+    fn is_sealed(&self, file: BorrowedFd<'_>) -> Result<bool> {
+        // Shrinking writes too: zeros behind the new end, in a page that may be on its way.
+        let needed = SealFlags::WRITE | SealFlags::SHRINK;
+        match rustix::fs::fcntl_get_seals(file) {
+            Ok(seals) => Ok(seals.contains(needed)),
+            // A file that has no seals.
+            Err(Errno::INVAL) => Ok(false),
+            Err(errno) => Err(errno),
+        }
     }
 
     fn extent(&self, file: BorrowedFd<'_>, at: u64) -> Result<Extent> {

@@ -202,6 +202,11 @@ pub trait Kernel {
         Err(Errno::NOSYS)
     }
 
+    /// Whether `file` is sealed: none of its bytes can change any more, nor be cut off.
+    fn is_sealed(&self, file: BorrowedFd<'_>) -> Result<bool> {
+        Err(Errno::NOSYS)
+    }
+
     /// How many bytes a blocking sink that poll called writable takes for certain without
     /// blocking.
     fn room(&self, to: End<'_>) -> Result<usize> {
@@ -269,6 +274,9 @@ impl<K: Kernel + ?Sized> Kernel for &K {
     }
     fn reopen(&self, file: BorrowedFd<'_>) -> Result<OwnedFd> {
         (**self).reopen(file)
+    }
+    fn is_sealed(&self, file: BorrowedFd<'_>) -> Result<bool> {
+        (**self).is_sealed(file)
     }
     fn room(&self, to: End<'_>) -> Result<usize> {
         (**self).room(to)

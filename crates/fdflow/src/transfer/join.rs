@@ -9,6 +9,7 @@ use crate::kind::{Kind, Traits};
 use crate::operation::{Operation, Side};
 use crate::pace::Pace;
 use crate::plan::{self, Plan, Way, Ways};
+use crate::policy::Stability;
 use crate::source::{Sink, Source};
 use crate::sys::Kernel;
 
@@ -60,11 +61,11 @@ impl Ends {
         }
     }
 
-    /// The explicit offset of the source.
-    pub(super) fn source_offset(&self) -> Option<u64> {
+    /// Whether the caller gave the offset of the source.
+    pub(super) fn source_is_told(&self) -> bool {
         match self {
-            Self::Joined(joint) => joint.from.offset(),
-            Self::Apart { from, .. } => *from,
+            Self::Joined(joint) => joint.from.is_told(),
+            Self::Apart { from, .. } => from.is_some(),
         }
     }
 }
@@ -111,7 +112,8 @@ impl<S: Source, D: Sink, K: Kernel> Transfer<S, D, K> {
         self.stale = false;
         let (from, to) = match known {
             Some(Sockets { from, to }) => {
-                (Found { traits: from, offset: at }, Found { traits: to, offset: to_at })
+                let found = |traits, offset| Found { traits, offset, own: false };
+                (found(from, at), found(to, to_at))
             }
             None => self.look(at, to_at)?,
         };
@@ -135,19 +137,31 @@ impl<S: Source, D: Sink, K: Kernel> Transfer<S, D, K> {
     }
 
     fn look(&self, at: Option<u64>, to_at: Option<u64>) -> Result<(Found, Found), Fault> {
-        let from = Found::probe(&self.kernel, self.source.descriptor(), at)
+        let own = self.source.offset().filter(|_| at.is_none());
+        let from = Found::probe(&self.kernel, self.source.descriptor(), at.or(own))
             .map_err(|errno| Fault::new(Operation::Probe, Side::Source, errno))?;
+        let mut from = Found { own: own.is_some(), ..from };
+        from.traits.sealed = from.traits.kind == Kind::File && self.source_is_sealed();
         let to = Found::probe(&self.kernel, self.sink.descriptor(), to_at)
             .map_err(|errno| Fault::new(Operation::Probe, Side::Sink, errno))?;
         Ok((from, to))
     }
 
+    /// Whether references to the source's bytes are as good as copies of them. The kernel is asked,
+    /// and not the source's type: it knows, also of a descriptor that came from elsewhere. Nothing
+    /// but a snapshot needs to know.
+    fn source_is_sealed(&self) -> bool {
+        self.terms.stability == Stability::Snapshot
+            && self.source.descriptor().is_some_and(|fd| self.kernel.is_sealed(fd) == Ok(true))
+    }
+
     /// Between two runs the caller may have moved the position of a file, or another its end.
     fn look_again(&mut self) -> Result<(), Fault> {
         let Ends::Joined(Joint { from, to, .. }) = &mut self.ends else { return Ok(()) };
-        from.look_again(&self.kernel, self.source.descriptor(), self.ledger.taken())
+        let own = self.source.offset();
+        from.look_again(&self.kernel, self.source.descriptor(), own, self.ledger.taken())
             .map_err(|errno| Fault::new(Operation::Probe, Side::Source, errno))?;
-        to.look_again(&self.kernel, self.sink.descriptor(), self.ledger.given())
+        to.look_again(&self.kernel, self.sink.descriptor(), None, self.ledger.given())
             .map_err(|errno| Fault::new(Operation::Probe, Side::Sink, errno))?;
         if let Course::Extents(extents) = &mut self.course {
             *extents = Extents::default();

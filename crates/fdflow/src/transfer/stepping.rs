@@ -49,11 +49,11 @@ impl<S: Source, D: Sink, K: Kernel> Transfer<S, D, K> {
         self.source.limit().map_or(own, |theirs| theirs.min(own))
     }
 
-    /// Whether the source may have to be asked for what it has read ahead. An explicit offset is
-    /// about the file, not about that.
+    /// Whether the source may have to be asked for what it has read ahead. An offset that the
+    /// caller gave is about the file, not about that.
     pub(super) fn has_head(&self) -> bool {
         let asked = self.preliminaries == Preliminaries::Done;
-        !asked && self.source.may_buffer() && self.ends.source_offset().is_none()
+        !asked && self.source.may_buffer() && !self.ends.source_is_told()
     }
 
     /// Whether what a pipe holds goes from there to the sink, and not through the buffer.

@@ -10,12 +10,12 @@ use fdflow::Pipe;
 use fdflow_tokio::{Bidirectional, Direction, Mirror};
 use tokio::net::unix::pipe::Sender;
 
-use super::super::conn::Conn;
 use super::super::flow::Flow;
 use super::super::values::TapPolicy;
 use super::Tap;
 use super::name::Name;
 use super::recording::Recording;
+use crate::daemon::conn::Conn;
 
 /// So much may be on its way to the disk, of each direction, where the system grants it.
 const ROOM: usize = 1 << 20;

@@ -10,21 +10,21 @@ use tokio::net::{TcpStream, UnixStream};
 
 /// A socket with its runtime's registration.
 #[derive(Debug)]
-pub(super) enum Conn {
+pub(crate) enum Conn {
     Tcp(TcpStream),
     Unix(UnixStream),
 }
 
 /// A socket without.
 #[derive(Debug)]
-pub(super) enum Laid {
+pub(crate) enum Laid {
     Tcp(std::net::TcpStream),
     Unix(std::os::unix::net::UnixStream),
 }
 
 impl Conn {
     /// Takes it out of the runtime.
-    pub(super) fn lay_down(self) -> io::Result<Laid> {
+    pub(crate) fn lay_down(self) -> io::Result<Laid> {
         Ok(match self {
             Self::Tcp(stream) => Laid::Tcp(stream.into_std()?),
             Self::Unix(stream) => Laid::Unix(stream.into_std()?),
@@ -32,7 +32,7 @@ impl Conn {
     }
 
     /// Its own address; `None` for a Unix socket.
-    pub(super) fn local(&self) -> Option<SocketAddr> {
+    pub(crate) fn local(&self) -> Option<SocketAddr> {
         match self {
             Self::Tcp(stream) => stream.local_addr().ok(),
             Self::Unix(_) => None,
@@ -40,7 +40,7 @@ impl Conn {
     }
 
     /// Bytes that are there already, at most what `buffer` has room for.
-    pub(super) fn try_read(&self, buffer: &mut [u8]) -> io::Result<usize> {
+    pub(crate) fn try_read(&self, buffer: &mut [u8]) -> io::Result<usize> {
         match self {
             Self::Tcp(stream) => stream.try_read(buffer),
             Self::Unix(stream) => stream.try_read(buffer),
@@ -48,7 +48,7 @@ impl Conn {
     }
 
     /// Waits until there may be bytes.
-    pub(super) async fn readable(&self) -> io::Result<()> {
+    pub(crate) async fn readable(&self) -> io::Result<()> {
         match self {
             Self::Tcp(stream) => stream.readable().await,
             Self::Unix(stream) => stream.readable().await,
@@ -58,7 +58,7 @@ impl Conn {
 
 impl Laid {
     /// A socket that was accepted outside of a runtime.
-    pub(super) fn set_nonblocking(&self) -> io::Result<()> {
+    pub(crate) fn set_nonblocking(&self) -> io::Result<()> {
         match self {
             Self::Tcp(stream) => stream.set_nonblocking(true),
             Self::Unix(stream) => stream.set_nonblocking(true),
@@ -66,7 +66,7 @@ impl Laid {
     }
 
     /// Gives it to the runtime that this runs in.
-    pub(super) fn take_up(self) -> io::Result<Conn> {
+    pub(crate) fn take_up(self) -> io::Result<Conn> {
         Ok(match self {
             Self::Tcp(stream) => Conn::Tcp(TcpStream::from_std(stream)?),
             Self::Unix(stream) => Conn::Unix(UnixStream::from_std(stream)?),
