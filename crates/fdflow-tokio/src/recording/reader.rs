@@ -198,9 +198,10 @@ impl<D: AsyncSink> Reader<D> {
             Some(current) => current,
             None => self.begin(piece.file()?, piece, offset),
         };
-        current
-            .kept
-            .set_recent(self.stay.shared.end().saturating_sub(self.stay.place.at()) <= RECENT);
+        let (at, shared) = (self.stay.place.at(), &self.stay.shared);
+        // What was there before may have to be fetched from the disk.
+        let is_recent = at >= shared.own && shared.end().saturating_sub(at) <= RECENT;
+        current.kept.set_recent(is_recent);
         current.limit = current.given() + length;
         current.transfer.set_limit(current.limit);
         Ok(self.current.insert(current))
