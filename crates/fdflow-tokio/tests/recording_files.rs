@@ -171,7 +171,15 @@ fn one_that_waits_keeps_files_for_its_readers_and_no_longer() {
         drop(gone);
         record(&mut writer, &pattern(1_000_000, 5)).await;
         assert_eq!(recording.start(), 0, "the reader was not waited for");
+        let alone = recording.follow(Start::Beginning).unwrap();
         drop(reader);
+        record(&mut writer, &pattern(1_000, 5)).await;
+        assert_eq!(recording.start(), 0, "who follows in ways of its own was not waited for");
+        let other = alone.clone();
+        drop(alone);
+        record(&mut writer, &pattern(1_000, 5)).await;
+        assert_eq!(recording.start(), 0);
+        drop(other);
         record(&mut writer, &pattern(1_000, 5)).await;
         assert_eq!(recording.start(), 900_000);
         writer.finish().await.unwrap();

@@ -3,6 +3,7 @@
 mod buffering;
 mod chores;
 mod event;
+mod following;
 mod index;
 mod keeping;
 mod kept;
@@ -26,10 +27,12 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 pub use event::RecordingEvent;
+pub use following::Following;
 pub use options::RecordingOptions;
-pub use reader::{Following, Reader, ReaderEnd};
+pub use reader::{Reader, ReaderEnd};
 pub use writer::RecordingWriter;
 
+use following::Stay;
 use shared::Shared;
 use timeline::Found;
 
@@ -166,13 +169,13 @@ impl Recording {
     ///
     /// The index cannot be read, for a start at some time.
     pub fn reader<D: crate::AsyncSink>(&self, start: Start, sink: D) -> io::Result<Reader<D>> {
-        Ok(Reader::new(Arc::clone(&self.shared), self.shared.enter(start)?, sink))
+        Ok(Reader::new(Stay::begin(&self.shared, start)?, sink))
     }
 
     /// Follows the recording from `start` on without a sink: for those who send it in ways of their
     /// own, with [`look`](Self::look), and tell by [`Following::counters`] what they have sent. A
     /// recording that [waits](RecordingOptions::waits) for followers waits for this one too, as long
-    /// as it is there.
+    /// as it, or a clone of it, is there.
     ///
     /// # Errors
     ///
@@ -195,7 +198,7 @@ impl Recording {
     /// # }
     /// ```
     pub fn follow(&self, start: Start) -> io::Result<Following> {
-        Ok(Following::new(self.shared.enter(start)?))
+        Ok(Following::alone(Stay::begin(&self.shared, start)?))
     }
 
     /// How far the stream has come.

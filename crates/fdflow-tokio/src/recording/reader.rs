@@ -5,16 +5,15 @@ use std::future::{Future, poll_fn};
 use std::io;
 use std::pin::pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::Poll;
 
 use fdflow::{Operation, Routes, Side, TransferError};
 
+use super::following::{Following, Stay};
 use super::kept::Kept;
 use super::piece::Piece;
 use super::shared::Shared;
 use super::timeline::Found;
-use crate::counters::Counters;
 use crate::end::AsyncSink;
 use crate::plain::Plain;
 use crate::transfer::Transfer;
@@ -36,69 +35,11 @@ const RECENT: u64 = 16 << 20;
 ///   removed where the recording [waits](super::RecordingOptions::waits).
 #[derive(Debug)]
 pub struct Reader<D> {
-    shared: Arc<Shared>,
-    place: Arc<Place>,
+    stay: Stay,
     sink: Arc<D>,
     current: Option<Current<D>>,
     skips: bool,
     routes: Option<Routes>,
-}
-
-/// How far a reader is, for others to see; clones see the same.
-#[derive(Debug, Clone)]
-pub struct Following(Arc<Place>);
-
-/// Where a reader is.
-#[derive(Debug)]
-pub(super) struct Place {
-    start: u64,
-    missed: AtomicU64,
-    counters: Counters,
-}
-
-impl Place {
-    pub(super) fn new(start: u64) -> Self {
-        Self { start, missed: AtomicU64::new(0), counters: Counters::new() }
-    }
-
-    pub(super) fn at(&self) -> u64 {
-        self.start + self.missed.load(Ordering::Relaxed) + self.counters.bytes()
-    }
-}
-
-impl Following {
-    pub(super) fn new(place: Arc<Place>) -> Self {
-        Self(place)
-    }
-
-    /// So many bytes are left out: for those who send in ways of their own.
-    pub fn skip(&self, bytes: u64) {
-        self.0.missed.fetch_add(bytes, Ordering::Relaxed);
-    }
-
-    /// The byte of the stream that it began with.
-    #[must_use]
-    pub fn start(&self) -> u64 {
-        self.0.start
-    }
-
-    /// The byte of the stream that its sink is given next.
-    #[must_use]
-    pub fn at(&self) -> u64 {
-        self.0.at()
-    }
-
-    /// How many bytes it has skipped.
-    #[must_use]
-    pub fn missed(&self) -> u64 {
-        self.0.missed.load(Ordering::Relaxed)
-    }
-
-    /// The bytes that its sink was given, by route.
-    #[must_use]
-    pub fn counters(&self) -> &Counters {
-        &self.0.counters
-    }
 }
 
 /// How following came to its end.
@@ -130,9 +71,9 @@ impl<D: AsyncSink> Current<D> {
 }
 
 impl<D: AsyncSink> Reader<D> {
-    pub(super) fn new(shared: Arc<Shared>, place: Arc<Place>, sink: D) -> Self {
+    pub(super) fn new(stay: Stay, sink: D) -> Self {
         let sink = Arc::new(sink);
-        Self { shared, place, sink, current: None, skips: false, routes: None }
+        Self { stay, sink, current: None, skips: false, routes: None }
     }
 
     /// Whether it goes on behind bytes that are not there; if not, which is the default, it ends
@@ -153,7 +94,7 @@ impl<D: AsyncSink> Reader<D> {
     /// How far it is, for others to see while it runs.
     #[must_use]
     pub fn following(&self) -> Following {
-        Following(Arc::clone(&self.place))
+        Following::of(&self.stay)
     }
 
     /// The sink.
@@ -172,17 +113,17 @@ impl<D: AsyncSink> Reader<D> {
     ///
     /// The sink fails, or a file of the recording can be read no longer.
     pub async fn run(&mut self) -> Result<ReaderEnd, TransferError> {
-        let shared = Arc::clone(&self.shared);
+        let shared = Arc::clone(&self.stay.shared);
         loop {
             // There may be very many short files.
             tokio::task::coop::consume_budget().await;
-            let at = self.place.at();
+            let at = self.stay.place.at();
             match shared.find(at) {
                 (Found::Bytes { file, offset, length }, _) => {
                     self.send(&shared, file, offset, length).await?;
                 }
                 (Found::Missing { until }, _) if self.skips => {
-                    self.place.missed.fetch_add(until.saturating_sub(at), Ordering::Relaxed);
+                    self.stay.place.skip(until.saturating_sub(at));
                 }
                 (Found::Missing { .. }, _) => return Ok(ReaderEnd::Lost),
                 (Found::End, true) => return Ok(ReaderEnd::Complete),
@@ -257,7 +198,10 @@ impl<D: AsyncSink> Reader<D> {
             Some(current) => current,
             None => self.begin(piece.file()?, piece, offset),
         };
-        current.kept.set_recent(self.shared.end().saturating_sub(self.place.at()) <= RECENT);
+        let (at, shared) = (self.stay.place.at(), &self.stay.shared);
+        // What was there before may have to be fetched from the disk.
+        let is_recent = at >= shared.own && shared.end().saturating_sub(at) <= RECENT;
+        current.kept.set_recent(is_recent);
         current.limit = current.given() + length;
         current.transfer.set_limit(current.limit);
         Ok(self.current.insert(current))
@@ -266,7 +210,7 @@ impl<D: AsyncSink> Reader<D> {
     fn begin(&self, file: Arc<File>, piece: &Arc<Piece>, offset: u64) -> Current<D> {
         let kept = Arc::new(Kept::new(file));
         let transfer = Transfer::new(Arc::clone(&kept), Arc::clone(&self.sink));
-        let transfer = transfer.source_offset(offset).count_in(self.place.counters.clone());
+        let transfer = transfer.source_offset(offset).count_in(self.stay.place.counters().clone());
         let transfer = match self.routes {
             Some(routes) => transfer.routes(routes),
             None => transfer,
@@ -278,12 +222,6 @@ impl<D: AsyncSink> Reader<D> {
     fn unopened(&self, cause: io::Error) -> TransferError {
         let nothing = Transfer::new(Plain::new(&b""[..]), Arc::clone(&self.sink));
         nothing.failed(Operation::Probe, Side::Source, cause)
-    }
-}
-
-impl<D> Drop for Reader<D> {
-    fn drop(&mut self) {
-        self.shared.leave(&self.place);
     }
 }
 

@@ -8,9 +8,9 @@ use std::time::SystemTime;
 use tokio::sync::Notify;
 
 use super::Start;
+use super::following::Place;
 use super::options::Kept;
 use super::piece::Piece;
-use super::reader::Place;
 use super::segment::Segment;
 use super::timeline::{Found, Timeline};
 use crate::locked;
@@ -18,6 +18,8 @@ use crate::locked;
 #[derive(Debug)]
 pub(super) struct Shared {
     state: Mutex<State>,
+    /// Bytes from here on were written by this process.
+    pub(super) own: u64,
     /// Told when bytes have come or are kept no longer, or of the end.
     pub(super) grown: Notify,
     /// Told when bytes are kept no longer, or elsewhere.
@@ -40,8 +42,10 @@ impl Shared {
     pub(super) fn new(timeline: Timeline<Piece>, segments: VecDeque<Arc<Segment>>) -> Self {
         let others = segments.len().saturating_sub(1);
         let closed = segments.iter().take(others).map(|segment| segment.length()).sum();
+        let own = timeline.end();
         let state = State { timeline, segments, closed, is_over: false, places: Vec::new() };
-        Self { state: Mutex::new(state), grown: Notify::new(), withdrawn: Notify::new() }
+        let (grown, withdrawn) = (Notify::new(), Notify::new());
+        Self { state: Mutex::new(state), own, grown, withdrawn }
     }
 
     /// The next bytes are in this file. Which of the stream they are.
