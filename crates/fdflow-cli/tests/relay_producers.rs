@@ -86,12 +86,12 @@ fn a_pipe_is_relayed_as_standard_input_and_by_its_number() {
 
 #[test]
 fn a_fifo_whose_writer_has_gone_is_relayed_as_standard_input() {
+    // What has no writer is read by a thread.
+    if is_denied("read_write", "a_fifo_whose_writer_has_gone") {
+        return;
+    }
     let dir = tempfile::tempdir().unwrap();
     for said in ["a film", ""] {
-        // What has no bytes and no writer is read by a thread.
-        if said.is_empty() && is_denied("read_write", "a_fifo_whose_writer_has_gone") {
-            continue;
-        }
         let path = fifo(dir.path().join(format!("fifo{}", said.len())));
         let keeps = OpenOptions::new().read(true).write(true).open(&path).unwrap();
         let stdin = File::open(&path).unwrap();

@@ -27,6 +27,9 @@ const CONNECT: Duration = Duration::from_secs(5);
 /// A producer's host that says nothing for so long is asked whether it is still there.
 const KEEPALIVE: Duration = Duration::from_secs(30);
 
+/// The filesystem of pipes without a name.
+const PIPEFS: rustix::fs::FsWord = 0x5049_5045;
+
 /// What the stream is read from.
 #[derive(Debug)]
 pub(super) enum Producer {
@@ -44,13 +47,15 @@ impl Producer {
         match kind {
             FileType::RegularFile | FileType::BlockDevice => Ok(Self::File(fd.into())),
             FileType::Directory => Err(rustix::io::Errno::ISDIR.into()),
-            FileType::Fifo if is_left(&fd) => Ok(Self::waited_for(fd)),
             FileType::Fifo => {
                 // Another description of the same pipe, with flags of its own. Of a FIFO whose last
-                // writer goes meanwhile, opening it would wait for the next.
+                // writer has gone, opening it would wait for the next.
                 let path = format!("/proc/self/fd/{}", fd.as_raw_fd());
                 let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::CLOEXEC;
                 let again = rustix::fs::open(path, flags, Mode::empty())?;
+                if has_name(&fd)? && is_left(&fd) {
+                    return Ok(Self::waited_for(fd));
+                }
                 Ok(Self::Pipe(pipe::Receiver::from_owned_fd(again)?))
             }
             _ => Ok(Self::waited_for(fd)),
@@ -194,12 +199,17 @@ async fn open(path: &Path) -> io::Result<Producer> {
     Producer::opened(opened.map_err(|_| io::Error::from(io::ErrorKind::Interrupted))??)
 }
 
-/// Whether a pipe is empty and nobody writes to it any more: of a FIFO another description would
-/// wait for the next writer.
+/// Whether nobody writes to a pipe any more. It can be read without waiting; of a FIFO, another
+/// description is not told of that.
 fn is_left(fd: &OwnedFd) -> bool {
-    let mut fds = [PollFd::new(fd, PollFlags::IN)];
+    let mut fds = [PollFd::new(fd, PollFlags::empty())];
     let polled = rustix::event::poll(&mut fds, Some(&Timespec::default()));
-    polled.is_ok() && fds[0].revents() == PollFlags::HUP
+    polled.is_ok() && fds[0].revents().contains(PollFlags::HUP)
+}
+
+/// Whether it is a FIFO in some folder.
+fn has_name(fd: &OwnedFd) -> io::Result<bool> {
+    Ok(rustix::fs::fstatfs(fd)?.f_type != PIPEFS)
 }
 
 fn too_late() -> io::Error {
