@@ -80,7 +80,7 @@ impl Figures {
         each.filter_map(of).collect()
     }
 
-    /// Bytes from clients, and to them, of flows that have ended, in the order of [`Route::ALL`].
+    /// Bytes from clients, and to them, of flows that have ended, in the order of `Route::ALL`.
     pub(super) fn bytes(&self) -> (ByRoute, ByRoute) {
         (self.up.load(), self.down.load())
     }

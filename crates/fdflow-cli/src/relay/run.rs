@@ -265,7 +265,12 @@ async fn until_over(started: Started, signals: &mut Signals, shared: &Shared) ->
                         log.reopen();
                     }
                 }
-                Asked::End if stop.is_stopped() => cut = cut.max(cut_readers(shared).await),
+                Asked::End if stop.is_stopped() => {
+                    cut = cut.max(cut_readers(shared).await);
+                    // Nobody is waited for any more, nor is what nobody gets.
+                    let last = timeout(LAST, &mut outcome).await;
+                    break last.unwrap_or(Ok(Ok(()))).unwrap_or(Ok(()));
+                }
                 Asked::End => stop.stop(),
             },
         }

@@ -37,17 +37,17 @@
 //!
 //! # When mapping is the slower way
 //!
-//! A page has to be entered into the page tables before it is read, and taken out again; a copy of
-//! what is in the page cache costs less than that unless the page is read several times. Measure
-//! (`bench/record` has the figures for one machine), but expect:
+//! A page has to be entered into the page tables before it is read, and taken out again. The kernel does
+//! that for all pages of a piece of the page cache at once, so that it pays where the pieces are large:
+//! measure (`bench/record` has the figures for one machine), but expect:
 //!
 //! | work | faster |
 //! |---|---|
 //! | sending a file, or copying it to another | [`copy`](crate::copy()): sendfile, copy_file_range, reflink. No byte passes through the program; mapping it and writing that is the slowest of all |
-//! | reading once from the start to the end | `read` into a buffer of 128 KiB, by 1.2 times, for small files by 2 times |
-//! | a few reads from a large file | `pread`, by 4 to 8 times |
+//! | reading once from the start to the end | a mapping or windows, by 2 times, from some MiB on; where the file came into the cache in small pieces, or is small, `read` into a buffer of 128 KiB |
+//! | a few reads from a large file | `pread`, by 2 to 4 times |
 //! | a file of up to some MiB, read again and again | one `read` into memory |
-//! | a large file, read all over again and again | a mapping, by 3 times and more |
+//! | a large file, read all over again and again | a mapping, by 2 times |
 //!
 //! ```
 //! use fdflow::map::Map;

@@ -11,6 +11,11 @@ pub(super) const SMALL: u64 = 256 << 10;
 /// Up to here one read into memory is faster than a `pread` for each of as many reads as the file
 /// has pages. Measured: 1.5 against 2.3 ms for 16 MiB, 21 against 5 ms for 32 MiB.
 pub(super) const WHOLE: u64 = 16 << 20;
+/// From here on a mapping is the cheaper way in order too, where it may be had. Measured: 0.3 against
+/// 0.5 ms for 4 MiB, 31 against 62 ms for 512 MiB.
+pub(super) const LARGE: u64 = 4 << 20;
+/// Beyond this windows cost no more than a mapping of all, and keep less resident.
+pub(super) const WINDOWED: u64 = 64 << 20;
 /// The most that is mapped at once: half of the addresses.
 const ADDRESSES: u64 = (usize::MAX / 4) as u64;
 
@@ -57,8 +62,10 @@ impl fmt::Display for Way {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Why {
-    /// In order, no way is faster.
+    /// In order, no way that it allows is faster.
     InOrder,
+    /// It is read in order and does not change: not even one copy is needed.
+    NoCopy,
     /// A few reads are not worth more.
     FewReads,
     /// It is a pipe, a terminal, a device.
@@ -82,6 +89,7 @@ impl fmt::Display for Why {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::InOrder => "it is read in order",
+            Self::NoCopy => "it is read in order and does not change, which needs no copy",
             Self::FewReads => "a few reads are not worth more",
             Self::Stream => "it is a stream or a device",
             Self::NoLength => "it does not tell its length",
@@ -127,7 +135,7 @@ pub(super) fn choose(
     kind: Kind,
     length: u64,
     access: Access,
-    steady: impl FnOnce() -> bool,
+    steady: impl Fn() -> bool,
 ) -> Choice {
     let choice = |way, why| Choice { way, why };
     if kind != Kind::File {
@@ -137,7 +145,9 @@ pub(super) fn choose(
         return choice(Way::Buffered, Why::NoLength);
     }
     match access {
-        Access::Sequential => choice(Way::Buffered, Why::InOrder),
+        Access::Sequential if length < LARGE || !steady() => choice(Way::Buffered, Why::InOrder),
+        Access::Sequential if length <= WINDOWED => choice(Way::Map, Why::NoCopy),
+        Access::Sequential => choice(Way::Windows, Why::NoCopy),
         Access::Few => choice(Way::Buffered, Why::FewReads),
         Access::Random if length <= SMALL => choice(Way::Whole, Why::Small),
         Access::Random => match steady() {
@@ -159,14 +169,23 @@ mod tests {
     }
 
     #[test]
-    fn in_order_and_for_a_few_reads_nothing_is_mapped() {
+    fn for_a_few_reads_nothing_is_mapped() {
         for length in [1, SMALL, WHOLE, 1 << 40] {
             for steady in [false, true] {
-                let way = |access| chosen(Kind::File, length, access, steady);
-                assert_eq!(way(Access::Sequential), (Way::Buffered, Why::InOrder));
-                assert_eq!(way(Access::Few), (Way::Buffered, Why::FewReads));
+                let way = chosen(Kind::File, length, Access::Few, steady);
+                assert_eq!(way, (Way::Buffered, Why::FewReads));
             }
         }
+    }
+
+    #[test]
+    fn in_order_large_files_that_do_not_change_are_mapped() {
+        let way = |length, steady| chosen(Kind::File, length, Access::Sequential, steady);
+        assert_eq!(way(LARGE - 1, true), (Way::Buffered, Why::InOrder));
+        assert_eq!(way(1 << 40, false), (Way::Buffered, Why::InOrder));
+        assert_eq!(way(LARGE, true), (Way::Map, Why::NoCopy));
+        assert_eq!(way(WINDOWED, true), (Way::Map, Why::NoCopy));
+        assert_eq!(way(WINDOWED + 1, true), (Way::Windows, Why::NoCopy));
     }
 
     #[test]

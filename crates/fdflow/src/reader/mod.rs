@@ -4,7 +4,8 @@
 //!
 //! | the file | is read | by |
 //! |---|---|---|
-//! | any | in order | [`Way::Buffered`], 128 KiB at a time. Bytes are copied, which costs less than to enter their pages into the page tables |
+//! | any | in order | [`Way::Buffered`], 128 KiB at a time |
+//! | from 4 MiB on, and it does not change | in order | [`Way::Map`], beyond 64 MiB [`Way::Windows`]: half of the processor time, since nothing is copied |
 //! | any | a few times here and there | [`Way::Buffered`]: of each place no more than what is asked for |
 //! | up to 256 KiB; up to 16 MiB if it may change | all over, again and again | [`Way::Whole`]: once, into memory |
 //! | larger, and it does not change | all over, again and again | [`Way::Map`], [`Way::Windows`] where it is longer than half of the addresses |
