@@ -131,12 +131,7 @@ impl fmt::Display for Choice {
 
 /// Chooses for a file of this kind and length; `steady` tells, if it matters, whether the file
 /// keeps as it is.
-pub(super) fn choose(
-    kind: Kind,
-    length: u64,
-    access: Access,
-    steady: impl Fn() -> bool,
-) -> Choice {
+pub(super) fn choose(kind: Kind, length: u64, access: Access, steady: impl Fn() -> bool) -> Choice {
     let choice = |way, why| Choice { way, why };
     if kind != Kind::File {
         return choice(Way::Buffered, Why::Stream);
