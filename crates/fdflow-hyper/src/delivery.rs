@@ -52,7 +52,8 @@ impl Delivery {
         self.shared.copied.load(Ordering::Relaxed)
     }
 
-    /// Why bytes went through user space; `None` where none did, or none has yet.
+    /// Why bytes went through user space, which is [`Small`](Why::Small) only where there is no other
+    /// reason; `None` where none did, or none has yet.
     #[must_use]
     pub fn why(&self) -> Option<Why> {
         Why::from_number(self.shared.why.load(Ordering::Relaxed))
@@ -64,7 +65,15 @@ impl Delivery {
 
     pub(crate) fn add_copied(&self, n: usize, why: Why) {
         self.shared.copied.fetch_add(n as u64, Ordering::Relaxed);
-        self.shared.why.store(why.number(), Ordering::Relaxed);
+        let said = &self.shared.why;
+        if why == Why::Small {
+            // The last piece of a large body is small too: that is not why the others were copied.
+            let _first = said
+                .compare_exchange(0, why.number(), Ordering::Relaxed, Ordering::Relaxed)
+                .is_ok();
+        } else {
+            said.store(why.number(), Ordering::Relaxed);
+        }
     }
 }
 
@@ -132,5 +141,20 @@ mod tests {
             assert_eq!(Why::from_number(why.number()), Some(why), "{why}");
         }
         assert_eq!(Why::from_number(0), None);
+    }
+
+    #[test]
+    fn that_the_last_piece_is_small_hides_no_other_reason() {
+        let delivery = Delivery::default();
+        for (why, told) in [
+            (Why::Small, Why::Small),
+            (Why::Denied, Why::Denied),
+            (Why::Small, Why::Denied),
+            (Why::NotMapped, Why::NotMapped),
+        ] {
+            delivery.add_copied(10, why);
+            assert_eq!(delivery.why(), Some(told));
+        }
+        assert_eq!(delivery.copied(), 40);
     }
 }
