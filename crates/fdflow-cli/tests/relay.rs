@@ -200,6 +200,23 @@ fn a_signal_ends_the_stream_and_readers_get_what_there_is() {
 }
 
 #[test]
+fn a_signal_ends_one_that_waits_for_readers_and_producers_at_once() {
+    let flags = ["--reconnect", "10ms", "--lag", "block", "--linger", "10m"];
+    let mut idle = Relay::start(&flags);
+    idle.signal(Signal::TERM);
+    idle.is_done();
+    let mut left = Relay::start(&flags);
+    let (producer, reader) = (left.produce(), left.read());
+    begin(&producer, std::slice::from_ref(&reader), b"some");
+    drop(reader);
+    // Nobody gets this any more.
+    producer.send(&pattern(1000));
+    left.signal(Signal::TERM);
+    left.wait();
+    assert!(!left.errors().contains("readers cut"), "{}", left.errors());
+}
+
+#[test]
 fn a_second_signal_cuts_readers_that_are_still_there() {
     both_ways(&[], |relay, path| {
         let stream = pattern(MUCH);

@@ -238,9 +238,17 @@ async fn fan_out(
         _ => Alone::Drop,
     };
     let linger = shared.terms.linger;
+    let stop = feed.stop.clone();
     let begin = |joiner: Joiner<'static>| {
         let _first = shared.stream.set(Stream::Fanned(joiner.clone())).is_ok();
         worker::accept_all(acceptors, &shared);
+        let (gate, alone) = (Arc::clone(&shared.gate), joiner.clone());
+        tokio::spawn(async move {
+            // What is left of it is for nobody, once nobody is there.
+            stop.stopped().await;
+            gate.empty().await;
+            alone.end();
+        });
         let shared = Arc::clone(&shared);
         tokio::spawn(async move {
             joiner.source_ended().await;
