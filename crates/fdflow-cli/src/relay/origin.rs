@@ -19,11 +19,14 @@ use tokio::time::timeout;
 use crate::daemon::accepting::Listener;
 use crate::daemon::address::Address;
 use crate::daemon::conn::Conn;
+use crate::daemon::exhausted::is_exhausted;
 use crate::daemon::listen::{self, Acceptor, Listening};
 use crate::endpoint::Endpoint;
 
 /// A producer must have taken a connection within this.
 const CONNECT: Duration = Duration::from_secs(5);
+/// Without a descriptor for a producer so long is rested.
+const REST: Duration = Duration::from_millis(100);
 /// A producer's host that says nothing for so long is asked whether it is still there.
 const KEEPALIVE: Duration = Duration::from_secs(30);
 
@@ -187,7 +190,13 @@ impl Origin {
             self.listener = acceptor.map(Listener::new).transpose()?;
         }
         let Some(listener) = &self.listener else { return Err(io::ErrorKind::NotConnected.into()) };
-        let (conn, _) = std::future::poll_fn(|cx| listener.poll_accept(cx)).await?;
+        let (conn, _) = loop {
+            match std::future::poll_fn(|cx| listener.poll_accept(cx)).await {
+                // Readers have taken the last descriptor: it is not the producer that is refused.
+                Err(error) if is_exhausted(&error) => tokio::time::sleep(REST).await,
+                came => break came?,
+            }
+        };
         Ok(Producer::socket(conn))
     }
 }
