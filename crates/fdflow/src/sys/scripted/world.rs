@@ -325,6 +325,8 @@ impl World {
 
     /// A pipe of about `capacity` bytes; how many it got.
     pub(super) fn add_stage(&mut self, reader: i32, writer: i32, capacity: usize) -> usize {
+        // A reopened source may have been closed, and its number given again.
+        self.reopened.retain(|fd| ![reader, writer].contains(fd));
         let slots = self.setup.stage_slots.clamp(1, (capacity / index(PAGE)).max(1));
         self.stages.push(Staged { reader, writer, held: Default::default(), slots });
         self.idle = 0;
@@ -340,5 +342,24 @@ impl World {
         if let Some((before, n)) = clash {
             self.violated(format!("{n} bytes into a private pipe that still holds {before}"));
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs::File;
+    use std::os::fd::AsFd;
+
+    use super::*;
+
+    #[test]
+    fn a_number_that_is_given_again_is_the_pipe_that_has_it_now() {
+        let ends = [(); 2].map(|()| File::open("/dev/null").unwrap());
+        let [reader, writer] = ends.each_ref().map(AsRawFd::as_raw_fd);
+        let mut world = World::new(Setup::default(), (-1, -1), &[]);
+        world.reopened.push(reader);
+        assert_eq!(world.which(ends[0].as_fd()), Which::Source);
+        world.add_stage(reader, writer, 4096);
+        assert_eq!(world.which(ends[0].as_fd()), Which::StageReader(0));
     }
 }
