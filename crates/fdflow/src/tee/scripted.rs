@@ -7,7 +7,7 @@ use super::{Detached, Teed};
 use crate::error::TransferError;
 use crate::kind::Kind;
 use crate::operation::Operation;
-use crate::pipe::WriteEnd;
+use crate::pipe::{ReadEnd, WriteEnd};
 use crate::report::Reason;
 use crate::route::{Route, Routes};
 use crate::source::Sink;
@@ -22,10 +22,18 @@ type Checked<T = ()> = Result<T, String>;
 const ROUNDS: usize = 600;
 const KINDS: [Kind; 4] = [Kind::Pipe, Kind::Tcp, Kind::Device, Kind::User];
 
+/// A pipe or a socket of the simulated kernel. Only the write end is ever named; the number of the
+/// other must not be given again while this is there.
+struct Vessel {
+    at: usize,
+    _reader: ReadEnd,
+    writer: WriteEnd,
+}
+
 /// What bytes go to: a descriptor of the simulated kernel, or memory.
 struct To<'k> {
     kernel: &'k Plumbing,
-    vessel: Option<(usize, WriteEnd)>,
+    vessel: Option<Vessel>,
     memory: Plain<Vec<u8>>,
 }
 
@@ -36,15 +44,13 @@ impl<'k> To<'k> {
             return Ok(Self { kernel, vessel: None, memory });
         }
         let far = Far { slots, coming: None, read_until: Some(usize::MAX) };
-        let (at, reader, writer) = kernel.add(kind, far).map_err(|error| error.to_string())?;
-        // Only the write end is ever named; the number of the other must not be given again.
-        std::mem::forget(reader);
-        Ok(Self { kernel, vessel: Some((at, writer)), memory })
+        let (at, _reader, writer) = kernel.add(kind, far).map_err(|error| error.to_string())?;
+        Ok(Self { kernel, vessel: Some(Vessel { at, _reader, writer }), memory })
     }
 
     fn got(&self) -> Vec<u8> {
         match &self.vessel {
-            Some((at, _)) => self.kernel.got_all(*at),
+            Some(vessel) => self.kernel.got_all(vessel.at),
             None => self.memory.0.clone(),
         }
     }
@@ -52,7 +58,7 @@ impl<'k> To<'k> {
 
 impl Sink for &mut To<'_> {
     fn descriptor(&self) -> Option<std::os::fd::BorrowedFd<'_>> {
-        self.vessel.as_ref().map(|(_, writer)| std::os::fd::AsFd::as_fd(writer))
+        self.vessel.as_ref().map(|vessel| std::os::fd::AsFd::as_fd(&vessel.writer))
     }
     fn write_user(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
         self.memory.write_user(bytes)
