@@ -21,6 +21,11 @@ use crate::facts::Facts;
 use crate::figures::{self, Figures};
 use crate::sizes::Size;
 
+const INTRO: &str = "\
+# Flows: quiet ones, messages, and a tee\n\nMedians, with the lowest and the highest in \
+brackets. Contenders take turns, and who begins changes from round to round. A ratio is \
+one of medians.\n";
+
 /// A part of the measurement.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum Part {
@@ -89,6 +94,17 @@ pub(crate) fn act(role: &Role) -> io::Result<()> {
     }
 }
 
+impl Part {
+    /// Its name, and what is to be known about it.
+    fn says(self) -> (&'static str, &'static str) {
+        match self {
+            Self::Idle => (idle::PART, idle::SAYS),
+            Self::Pingpong => (pingpong::PART, pingpong::SAYS),
+            Self::Tee => (tee::PART, tee::SAYS),
+        }
+    }
+}
+
 /// Measures the parts, prints them and keeps the record.
 pub(crate) fn run(select: &Select, common: &Common) -> Result<(), Box<dyn Error>> {
     let conditions = common.conditions();
@@ -103,26 +119,6 @@ pub(crate) fn run(select: &Select, common: &Common) -> Result<(), Box<dyn Error>
         }
     }
     let facts = Facts::collect(&directory, &conditions);
-    let text = text(parts, &figures, &facts);
-    Ok(figures::finish("flows", &figures, &text, &facts, common)?)
-}
-
-fn text(parts: &[Part], figures: &Figures, facts: &Facts) -> String {
-    let mut out = String::from(
-        "# Flows: quiet ones, messages, and a tee\n\nMedians, with the lowest and the highest in \
-         brackets. Contenders take turns, and who begins changes from round to round. A ratio is \
-         one of medians.\n\n",
-    );
-    out.push_str(&facts.to_string());
-    out.push_str("\n## Targets\n\n");
-    out.push_str(&figures.targets());
-    for part in parts {
-        let (name, says) = match part {
-            Part::Idle => (idle::PART, idle::SAYS),
-            Part::Pingpong => (pingpong::PART, pingpong::SAYS),
-            Part::Tee => (tee::PART, tee::SAYS),
-        };
-        out.push_str(&format!("\n## {name}\n\n{says}\n{}", figures.tables(name)));
-    }
-    out
+    let parts: Vec<_> = parts.iter().map(|part| part.says()).collect();
+    Ok(figures::record("flows", INTRO, &parts, &figures, &facts, common)?)
 }

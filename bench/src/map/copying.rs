@@ -7,7 +7,7 @@ use std::process::Stdio;
 use std::time::Instant;
 
 use super::haul::Hauling;
-use super::{Setup, site, versus};
+use super::{Setup, site};
 use crate::ends::{Kind, connection};
 use crate::figures::{Case, Figures, in_turns, tell};
 use crate::job::Conditions;
@@ -43,8 +43,8 @@ pub(super) fn measure(bytes: u64, setup: &Setup, figures: &mut Figures) -> io::R
         figures.add(case.rows("MB/s", 0, Outcome::mb_per_s));
         figures.add(case.rows("MiB resident", 1, |cost| cost.grown_kib as f64 / 1024.0));
         let pair = (Fdflow, MapWrite);
-        versus(&case, figures, "CPU", pair, Some(MOST_RATIO), Outcome::cpu_per_gb);
-        versus(&case, figures, "time", pair, None, |cost| cost.wall.as_secs_f64());
+        case.versus(figures, "CPU", pair, Some(MOST_RATIO), Outcome::cpu_per_gb);
+        case.versus(figures, "time", pair, None, |cost| cost.wall.as_secs_f64());
     }
     std::fs::remove_file(path)
 }

@@ -20,10 +20,15 @@ use rustix::time::{ClockId, clock_gettime};
 
 use crate::Common;
 use crate::facts::Facts;
-use crate::figures::{self, Case, Figures};
+use crate::figures::{self, Figures};
 use crate::job::Conditions;
 use crate::sizes::Size;
 use site::Cached;
+
+const INTRO: &str = "\
+# Files as memory, and memory that is shared\n\nMedians, with the lowest and the highest in \
+brackets. Contenders take turns, each in a process of its own, and who begins changes from \
+round to round. A ratio is one of medians. Files are in the page cache.\n";
 
 /// A part of the measurement.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -106,8 +111,8 @@ pub(crate) fn run(select: &Select, common: &Common) -> Result<(), Box<dyn Error>
     }
     let mut facts = Facts::collect(&directory, &setup.conditions);
     facts.add("memmap2", crate::facts::locked("memmap2"));
-    let text = text(parts, &figures, &facts);
-    Ok(figures::finish("map", &figures, &text, &facts, common)?)
+    let parts: Vec<_> = parts.iter().map(|part| part.says()).collect();
+    Ok(figures::record("map", INTRO, &parts, &figures, &facts, common)?)
 }
 
 impl Part {
@@ -129,48 +134,8 @@ impl Part {
     }
 }
 
-/// A figure of one as a part of another's: has to be at most `most`, or is only told.
-fn versus<C: ToString + PartialEq, T>(
-    case: &Case<'_, C, T>,
-    figures: &mut Figures,
-    what: &str,
-    (ours, theirs): (C, C),
-    most: Option<f64>,
-    of: impl Fn(&T) -> f64,
-) {
-    let place = (case.part, case.name);
-    let says = format!("{what} of {} : {}", ours.to_string(), theirs.to_string());
-    match (case.median(&ours, &of), case.median(&theirs, &of), most) {
-        (Some(ours), Some(theirs), Some(most)) => {
-            figures.target(place, says, ours / theirs, most);
-        }
-        (Some(ours), Some(theirs), None) => figures.note(place, says, ours / theirs),
-        _ => figures.unmeasured(place, says, most),
-    }
-}
-
 /// Seconds on the clock that all processes of a machine have in common.
 fn monotonic() -> f64 {
     let now = clock_gettime(ClockId::Monotonic);
     now.tv_sec as f64 + now.tv_nsec as f64 / 1e9
-}
-
-fn text(parts: &[Part], figures: &Figures, facts: &Facts) -> String {
-    let mut out = String::from(
-        "# Files as memory, and memory that is shared\n\nMedians, with the lowest and the highest in \
-         brackets. Contenders take turns, each in a process of its own, and who begins changes from \
-         round to round. A ratio is one of medians. Files are in the page cache.\n\n",
-    );
-    out.push_str(&facts.to_string());
-    out.push_str("\n## Targets\n\n");
-    out.push_str(&figures.targets());
-    let absences = figures.absences();
-    if !absences.is_empty() {
-        out.push_str(&format!("\n## Absent\n\n{absences}"));
-    }
-    for part in parts {
-        let (name, says) = part.says();
-        out.push_str(&format!("\n## {name}\n\n{says}\n{}", figures.tables(name)));
-    }
-    out
 }

@@ -9,7 +9,7 @@ use clap::ValueEnum;
 use super::peruse::{Perused, Task};
 use super::site::{Cached, Site, offsets};
 use super::ways::Way;
-use super::{Select, Setup, versus};
+use super::{Select, Setup};
 use crate::figures::{Case, Figures, in_turns, tell};
 use crate::process::Party;
 use crate::sizes::human;
@@ -143,10 +143,10 @@ impl Work<'_> {
 fn judge(case: &Case<'_, Way, Perused>, figures: &mut Figures, pass: usize) {
     let cpu = |done: &Perused| done.cpu(pass);
     let (ours, theirs) = (Way::Map, Way::Memmap2);
-    versus(case, figures, "CPU", (ours, theirs), Some(MAP_RATIO), cpu);
+    case.versus(figures, "CPU", (ours, theirs), Some(MAP_RATIO), cpu);
     let place = (case.part, case.name);
     if case.median(&Way::Windows, cpu).is_some() {
-        versus(case, figures, "CPU", (Way::Windows, theirs), Some(WINDOWS_RATIO), cpu);
+        case.versus(figures, "CPU", (Way::Windows, theirs), Some(WINDOWS_RATIO), cpu);
         if let Some(grown) = case.median(&Way::Windows, Perused::grown_mib) {
             figures.target(place, "MiB resident of windows", grown, WINDOWS_MIB);
         }
@@ -159,6 +159,6 @@ fn judge(case: &Case<'_, Way, Perused>, figures: &mut Figures, pass: usize) {
         _ => figures.unmeasured(place, says, Some(READER_RATIO)),
     }
     for theirs in [Way::Read, Way::Pread, Way::BufReader] {
-        versus(case, figures, "CPU", (Way::Map, theirs), None, cpu);
+        case.versus(figures, "CPU", (Way::Map, theirs), None, cpu);
     }
 }

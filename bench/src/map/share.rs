@@ -11,7 +11,7 @@ use fdflow::share::{Sealed, SealedBuilder, send};
 
 use super::consume::{Coming, Consumed, Purpose};
 use super::site::count_in;
-use super::{Setup, monotonic, versus};
+use super::{Setup, monotonic};
 use crate::ends::{Kind, connection};
 use crate::figures::{Case, Figures, in_turns, tell};
 use crate::job::Conditions;
@@ -87,9 +87,9 @@ pub(super) fn measure(bytes: u64, setup: &Setup, figures: &mut Figures) -> io::R
         // To look at all of it costs three times the looking, however it came.
         let most = (purpose == Purpose::Have).then_some(MOST_RATIO);
         let pair = (Sharing::Sealed, Sharing::Pipe);
-        versus(&case, figures, "time", pair, most, |cost| cost.wall);
+        case.versus(figures, "time", pair, most, |cost| cost.wall);
         let pair = (Sharing::Sealed, Sharing::Unix);
-        versus(&case, figures, "time", pair, None, |cost| cost.wall);
+        case.versus(figures, "time", pair, None, |cost| cost.wall);
     }
     Ok(())
 }

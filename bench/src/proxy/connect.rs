@@ -5,9 +5,9 @@ use std::time::{Duration, Instant};
 
 use rustix::net::sockopt::set_socket_linger;
 
+use super::Setup;
 use super::contestant::Contestant;
 use super::running::{Running, contestants, of, start_all};
-use super::{Setup, versus};
 use crate::figures::{Case, Figures, contest, tell};
 
 pub(super) const PART: &str = "connect";
@@ -54,9 +54,9 @@ pub(super) fn measure(connections: u32, setup: &Setup, figures: &mut Figures) ->
     figures.add(rows);
     figures.add(case.rows("connections/s", 0, Cost::per_second));
     let pair = (Contestant::Fdflow, Contestant::Haproxy);
-    versus(&case, figures, "CPU", pair, Some(MOST_RATIO), Cost::cpu_us);
+    case.versus(figures, "CPU", pair, Some(MOST_RATIO), Cost::cpu_us);
     let pair = (Contestant::Fdflow, Contestant::Nginx);
-    versus(&case, figures, "CPU", pair, None, Cost::cpu_us);
+    case.versus(figures, "CPU", pair, None, Cost::cpu_us);
     Ok(())
 }
 

@@ -22,11 +22,21 @@ use tempfile::TempDir;
 use crate::Common;
 use crate::account;
 use crate::facts::Facts;
-use crate::figures::{self, Case, Figures};
+use crate::figures::{self, Figures};
 use crate::job::Conditions;
 use crate::sizes::Size;
-use contestant::Contestant;
 use peers::Programs;
+
+const INTRO: &str = "\
+# `fdflow proxy` beside HAProxy and nginx\n\nEach proxy has one thread that relays, and \
+passes TCP connections on the loopback device on to this program, which is both far ends, \
+with TCP_NODELAY. Medians, with the lowest and the highest in brackets. The proxies take \
+turns, and who begins changes from round to round. A ratio is one of medians. Processor \
+time is that of all threads of all processes of a proxy, those that have ended too (the \
+kernel's clock of the process, in ns). HAProxy is in TCP mode with nbthread 1 and \
+`option splice-auto`, with `option splice-request` and `option splice-response` where it \
+always splices, or with none of them; nginx relays by its stream module, with one \
+worker. None of them writes a log.\n";
 
 /// A part of the measurement.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -116,8 +126,8 @@ pub(crate) fn run(select: &Select, common: &Common) -> Result<(), Box<dyn Error>
         facts.add(name, version);
     }
     facts.add("descriptors allowed", account::descriptors_allowed());
-    let text = text(parts, &figures, &facts);
-    Ok(figures::finish("proxy", &figures, &text, &facts, common)?)
+    let parts: Vec<_> = parts.iter().map(|part| part.says()).collect();
+    Ok(figures::record("proxy", INTRO, &parts, &figures, &facts, common)?)
 }
 
 impl Part {
@@ -142,76 +152,5 @@ impl Part {
             Self::Tap => (tap::PART, tap::SAYS),
             Self::Sweep => (sweep::PART, sweep::SAYS),
         }
-    }
-}
-
-/// A figure of one as a part of another's: has to be at most `most`, or is only told.
-fn versus<T>(
-    case: &Case<'_, Contestant, T>,
-    figures: &mut Figures,
-    what: &str,
-    (ours, theirs): (Contestant, Contestant),
-    most: Option<f64>,
-    of: impl Fn(&T) -> f64,
-) {
-    let place = (case.part, case.name);
-    let says = format!("{what} of {ours} : {theirs}");
-    match (case.median(&ours, &of), case.median(&theirs, &of), most) {
-        (Some(ours), Some(theirs), Some(most)) => {
-            figures.target(place, says, ours / theirs, most);
-        }
-        (Some(ours), Some(theirs), None) => figures.note(place, says, ours / theirs),
-        _ => figures.unmeasured(place, says, most),
-    }
-}
-
-fn text(parts: &[Part], figures: &Figures, facts: &Facts) -> String {
-    let mut out = String::from(
-        "# `fdflow proxy` beside HAProxy and nginx\n\nEach proxy has one thread that relays, and \
-         passes TCP connections on the loopback device on to this program, which is both far ends, \
-         with TCP_NODELAY. Medians, with the lowest and the highest in brackets. The proxies take \
-         turns, and who begins changes from round to round. A ratio is one of medians. Processor \
-         time is that of all threads of all processes of a proxy, those that have ended too (the \
-         kernel's clock of the process, in ns). HAProxy is in TCP mode with nbthread 1 and \
-         `option splice-auto`, with `option splice-request` and `option splice-response` where it \
-         always splices, or with none of them; nginx relays by its stream module, with one \
-         worker. None of them writes a log.\n\n",
-    );
-    out.push_str(&facts.to_string());
-    out.push_str("\n## Targets\n\n");
-    out.push_str(&figures.targets());
-    let absences = figures.absences();
-    if !absences.is_empty() {
-        out.push_str(&format!("\n## Absent\n\n{absences}"));
-    }
-    for part in parts {
-        let (name, says) = part.says();
-        out.push_str(&format!("\n## {name}\n\n{says}\n{}", figures.tables(name)));
-    }
-    out
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_ratio_is_ours_to_theirs_and_needs_both() {
-        let both = (Contestant::Fdflow, Contestant::Nginx);
-        let mut outcomes = vec![(both.1, vec![4.0]), (both.0, vec![3.0])];
-        for (most, row) in [
-            (Some(0.75), "| CPU of fdflow : nginx | 0.75 | ≤ 0.75 | met |"),
-            (None, "| CPU of fdflow : nginx | 0.75 |  |  |"),
-        ] {
-            let mut figures = Figures::default();
-            let case = Case { part: "part", name: "case", outcomes: &outcomes };
-            versus(&case, &mut figures, "CPU", both, most, |n| *n);
-            assert!(figures.targets().contains(row), "{}", figures.targets());
-        }
-        outcomes.pop();
-        let mut figures = Figures::default();
-        let case = Case { part: "part", name: "case", outcomes: &outcomes };
-        versus(&case, &mut figures, "CPU", both, Some(1.0), |n| *n);
-        assert!(figures.targets().contains("not measured"), "{}", figures.targets());
     }
 }

@@ -4,9 +4,9 @@ use std::io::{self, Read, Write};
 use std::net::{Shutdown, TcpStream};
 use std::time::{Duration, Instant};
 
+use super::Setup;
 use super::contestant::Contestant;
 use super::running::{Ends, Running, contestants, of, start_all};
-use super::{Setup, versus};
 use crate::figures::{Case, Figures, contest, tell};
 use crate::pattern::Pattern;
 use crate::sizes::human;
@@ -48,10 +48,10 @@ pub(super) fn measure(round_trips: u32, setup: &Setup, figures: &mut Figures) ->
         figures.add(case.rows("p50 µs", 1, |cost| cost.p50_us));
         figures.add(case.rows("p99 µs", 1, |cost| cost.p99_us));
         let pair = (Contestant::Fdflow, Contestant::Haproxy);
-        versus(&case, figures, "CPU", pair, Some(MOST_CPU), |cost| cost.cpu_us);
-        versus(&case, figures, "p99", pair, Some(MOST_P99), |cost| cost.p99_us);
+        case.versus(figures, "CPU", pair, Some(MOST_CPU), |cost| cost.cpu_us);
+        case.versus(figures, "p99", pair, Some(MOST_P99), |cost| cost.p99_us);
         let pair = (Contestant::Fdflow, Contestant::Nginx);
-        versus(&case, figures, "CPU", pair, None, |cost| cost.cpu_us);
+        case.versus(figures, "CPU", pair, None, |cost| cost.cpu_us);
     }
     Ok(())
 }

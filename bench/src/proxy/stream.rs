@@ -2,10 +2,10 @@
 
 use std::io;
 
+use super::Setup;
 use super::contestant::Contestant;
 use super::running::{contestants, of, start_all};
 use super::streams::{Cost, Streams};
-use super::{Setup, versus};
 use crate::figures::{Case, Figures, contest, tell};
 
 pub(super) const PART: &str = "stream";
@@ -59,7 +59,7 @@ pub(super) fn measure(
         tabulate(&case, figures)?;
         for theirs in [Contestant::Haproxy, Contestant::HaproxySpliced, Contestant::Nginx] {
             let (pair, most) = ((Contestant::Fdflow, theirs), most(*count, theirs));
-            versus(&case, figures, "CPU", pair, most, Cost::cpu_per_gb);
+            case.versus(figures, "CPU", pair, most, Cost::cpu_per_gb);
         }
     }
     Ok(())

@@ -2,11 +2,11 @@
 
 use std::io;
 
+use super::Setup;
 use super::contestant::Contestant;
 use super::running::{contestants, of, start_all};
 use super::stream::tabulate;
 use super::streams::{Cost, Streams};
-use super::{Setup, versus};
 use crate::figures::{Case, Figures, contest};
 use crate::sizes::human;
 
@@ -42,10 +42,10 @@ pub(super) fn measure(bytes: u64, setup: &Setup, figures: &mut Figures) -> io::R
         tabulate(&case, figures)?;
         for theirs in [Contestant::FdflowUnspliced, Contestant::HaproxySpliced, Contestant::Nginx] {
             let pair = (Contestant::Fdflow, theirs);
-            versus(&case, figures, "CPU", pair, None, Cost::cpu_per_gb);
+            case.versus(figures, "CPU", pair, None, Cost::cpu_per_gb);
         }
         let pair = (Contestant::HaproxySpliced, Contestant::HaproxyUnspliced);
-        versus(&case, figures, "CPU", pair, None, Cost::cpu_per_gb);
+        case.versus(figures, "CPU", pair, None, Cost::cpu_per_gb);
     }
     Ok(())
 }

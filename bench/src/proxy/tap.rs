@@ -4,11 +4,11 @@ use std::io;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+use super::Setup;
 use super::contestant::Contestant;
 use super::running::{Running, contestants, of, start_all};
 use super::stream::tabulate;
 use super::streams::{Cost, Streams};
-use super::{Setup, versus};
 use crate::figures::{Case, Figures, contest};
 use crate::sizes::human;
 
@@ -48,7 +48,7 @@ pub(super) fn measure(bytes: u64, setup: &Setup, figures: &mut Figures) -> io::R
     let outcomes = contest((PART, &case), &able, rounds, figures, check, round);
     let case = Case { part: PART, name: &case, outcomes: &outcomes };
     tabulate(&case, figures)?;
-    versus(&case, figures, "CPU", (with, without), Some(MOST_RATIO), Cost::cpu_per_gb);
+    case.versus(figures, "CPU", (with, without), Some(MOST_RATIO), Cost::cpu_per_gb);
     Ok(())
 }
 

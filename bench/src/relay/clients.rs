@@ -72,23 +72,22 @@ pub(super) fn measure(
         tell(&rows)?;
         figures.add(rows);
         figures.add(case.rows("MB/s", 0, Cost::mb_per_s));
-        versus(&case, figures, (Contestant::Fdflow, Contestant::Broadcast));
-        versus(&case, figures, (Contestant::FdflowRecord, Contestant::BroadcastRecord));
+        case.versus(
+            figures,
+            "CPU",
+            (Contestant::Fdflow, Contestant::Broadcast),
+            Some(MOST_RATIO),
+            Cost::cpu_each,
+        );
+        case.versus(
+            figures,
+            "CPU",
+            (Contestant::FdflowRecord, Contestant::BroadcastRecord),
+            Some(MOST_RATIO),
+            Cost::cpu_each,
+        );
     }
     Ok(())
-}
-
-fn versus(
-    case: &Case<'_, Contestant, Cost>,
-    figures: &mut Figures,
-    (ours, theirs): (Contestant, Contestant),
-) {
-    let place = (case.part, case.name);
-    let says = format!("CPU of {ours} : {theirs}");
-    match (case.median(&ours, Cost::cpu_each), case.median(&theirs, Cost::cpu_each)) {
-        (Some(ours), Some(theirs)) => figures.target(place, says, ours / theirs, MOST_RATIO),
-        _ => figures.unmeasured(place, says, Some(MOST_RATIO)),
-    }
 }
 
 /// Sends a stream to all clients but the last `stopped`, who read nothing.

@@ -23,6 +23,15 @@ use crate::job::Conditions;
 use crate::sizes::Size;
 pub(crate) use broadcast::{Options as BroadcastOptions, run as broadcast};
 
+const INTRO: &str = "\
+# `fdflow relay` beside a plain broadcast\n\nEach contender takes a stream from one TCP \
+connection on the loopback device and gives it to a number of others; this program is all \
+far ends. The broadcast has one thread, reads up to 64 KiB at a time into memory, once, \
+and writes them to each client in turn, and to a file where it records. Medians, with the \
+lowest and the highest in brackets. The contenders take turns, and who begins changes \
+from round to round. A ratio is one of medians. Processor time is that of all threads of \
+the process (the kernel's clock of it, in ns). None of them writes a log.\n";
+
 /// A part of the measurement.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum Part {
@@ -85,8 +94,8 @@ pub(crate) fn run(select: &Select, common: &Common) -> Result<(), Box<dyn Error>
     }
     let mut facts = Facts::collect(&directory, &setup.conditions);
     facts.add("descriptors allowed", account::descriptors_allowed());
-    let text = text(parts, &figures, &facts);
-    Ok(figures::finish("relay", &figures, &text, &facts, common)?)
+    let parts: Vec<_> = parts.iter().map(|part| part.says()).collect();
+    Ok(figures::record("relay", INTRO, &parts, &figures, &facts, common)?)
 }
 
 impl Part {
@@ -106,28 +115,4 @@ impl Part {
             Self::Memory => (memory::PART, memory::SAYS),
         }
     }
-}
-
-fn text(parts: &[Part], figures: &Figures, facts: &Facts) -> String {
-    let mut out = String::from(
-        "# `fdflow relay` beside a plain broadcast\n\nEach contender takes a stream from one TCP \
-         connection on the loopback device and gives it to a number of others; this program is all \
-         far ends. The broadcast has one thread, reads up to 64 KiB at a time into memory, once, \
-         and writes them to each client in turn, and to a file where it records. Medians, with the \
-         lowest and the highest in brackets. The contenders take turns, and who begins changes \
-         from round to round. A ratio is one of medians. Processor time is that of all threads of \
-         the process (the kernel's clock of it, in ns). None of them writes a log.\n\n",
-    );
-    out.push_str(&facts.to_string());
-    out.push_str("\n## Targets\n\n");
-    out.push_str(&figures.targets());
-    let absences = figures.absences();
-    if !absences.is_empty() {
-        out.push_str(&format!("\n## Absent\n\n{absences}"));
-    }
-    for part in parts {
-        let (name, says) = part.says();
-        out.push_str(&format!("\n## {name}\n\n{says}\n{}", figures.tables(name)));
-    }
-    out
 }

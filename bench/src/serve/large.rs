@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use super::client::{Answer, ask, connect};
 use super::server::{Server, of, start_all};
 use super::site::name;
-use super::{Setup, versus};
+use super::{PAIR, Setup};
 use crate::figures::{Case, Figures, contest, tell};
 use crate::sizes::human;
 
@@ -70,7 +70,7 @@ pub(super) fn tabulate(
     tell(&rows)?;
     figures.add(rows);
     figures.add(case.rows("MB/s", 0, |cost| bytes as f64 / 1e6 / cost.wall.as_secs_f64()));
-    versus(case, figures, Some(most), |cost| cost.cpu.as_secs_f64());
+    case.versus(figures, "CPU", PAIR, Some(most), |cost| cost.cpu.as_secs_f64());
     Ok(())
 }
 

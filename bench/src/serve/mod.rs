@@ -20,11 +20,23 @@ use clap::{Args, ValueEnum};
 use crate::Common;
 use crate::account;
 use crate::facts::Facts;
-use crate::figures::{self, Case, Figures};
+use crate::figures::{self, Figures};
 use crate::job::Conditions;
 use crate::sizes::Size;
 use server::{Programs, Server};
 use site::Site;
+
+const INTRO: &str = "\
+# `fdflow serve` beside nginx\n\nEach server has one thread that serves. Medians, with \
+the lowest and the highest in brackets. The servers take turns, and who begins changes \
+from round to round. A ratio is one of medians. Processor time is that of all threads of \
+all processes of a server, those that have ended too (the kernel's clock of the process, \
+in ns). nginx has one worker, sendfile, tcp_nopush and open_file_cache on, access_log \
+off; keep-alive of any number of requests, so that it need not close what ours keeps \
+open.\n";
+
+/// Whose figures are compared.
+const PAIR: (Server, Server) = (Server::Fdflow, Server::Nginx);
 
 /// A part of the measurement.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -111,8 +123,8 @@ pub(crate) fn run(select: &Select, common: &Common) -> Result<(), Box<dyn Error>
         facts.add(name, version);
     }
     facts.add("descriptors allowed", account::descriptors_allowed());
-    let text = text(parts, &figures, &facts);
-    Ok(figures::finish("serve", &figures, &text, &facts, common)?)
+    let parts: Vec<_> = parts.iter().map(|part| part.says()).collect();
+    Ok(figures::record("serve", INTRO, &parts, &figures, &facts, common)?)
 }
 
 impl Part {
@@ -127,96 +139,15 @@ impl Part {
         }
     }
 
-    fn name(self) -> &'static str {
+    /// Its name, and what is to be known about it.
+    fn says(self) -> (&'static str, &'static str) {
         match self {
-            Self::Small => small::PART,
-            Self::Large => large::WHOLE.part,
-            Self::Ranged => large::RANGED.part,
-            Self::Put => put::PART,
-            Self::Slow => crowd::Kind::Slow.part(),
-            Self::Idle => crowd::Kind::Idle.part(),
+            Self::Small => (small::PART, small::SAYS),
+            Self::Large => (large::WHOLE.part, large::SAYS),
+            Self::Ranged => (large::RANGED.part, large::SAYS),
+            Self::Put => (put::PART, put::SAYS),
+            Self::Slow => (crowd::Kind::Slow.part(), crowd::SAYS),
+            Self::Idle => (crowd::Kind::Idle.part(), crowd::SAYS),
         }
-    }
-
-    fn says(self) -> &'static str {
-        match self {
-            Self::Small => small::SAYS,
-            Self::Large | Self::Ranged => large::SAYS,
-            Self::Put => put::SAYS,
-            Self::Slow | Self::Idle => crowd::SAYS,
-        }
-    }
-}
-
-/// A figure of ours as a part of nginx's: has to be at most `most`, or is only told.
-fn versus<T>(
-    case: &Case<'_, Server, T>,
-    figures: &mut Figures,
-    most: Option<f64>,
-    of: impl Fn(&T) -> f64,
-) {
-    let (ours, theirs) = (Server::Fdflow, Server::Nginx);
-    let place = (case.part, case.name);
-    let says = format!("CPU of {ours} : {theirs}");
-    match (case.median(&ours, &of), case.median(&theirs, &of), most) {
-        (Some(ours), Some(theirs), Some(most)) => {
-            figures.target(place, says, ours / theirs, most);
-        }
-        (Some(ours), Some(theirs), None) => figures.note(place, says, ours / theirs),
-        _ => figures.unmeasured(place, says, most),
-    }
-}
-
-fn text(parts: &[Part], figures: &Figures, facts: &Facts) -> String {
-    let mut out = String::from(
-        "# `fdflow serve` beside nginx\n\nEach server has one thread that serves. Medians, with \
-         the lowest and the highest in brackets. The servers take turns, and who begins changes \
-         from round to round. A ratio is one of medians. Processor time is that of all threads of \
-         all processes of a server, those that have ended too (the kernel's clock of the process, \
-         in ns). nginx has one worker, sendfile, tcp_nopush and open_file_cache on, access_log \
-         off; keep-alive of any number of requests, so that it need not close what ours keeps \
-         open.\n\n",
-    );
-    out.push_str(&facts.to_string());
-    out.push_str("\n## Targets\n\n");
-    out.push_str(&figures.targets());
-    let absences = figures.absences();
-    if !absences.is_empty() {
-        out.push_str(&format!("\n## Absent\n\n{absences}"));
-    }
-    for part in parts {
-        out.push_str(&format!(
-            "\n## {}\n\n{}\n{}",
-            part.name(),
-            part.says(),
-            figures.tables(part.name())
-        ));
-    }
-    out
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    const PLACE: (&str, &str) = ("part", "case");
-
-    #[test]
-    fn a_ratio_without_one_of_them_is_not_measured() {
-        let mut figures = Figures::default();
-        let outcomes = [(Server::Fdflow, vec![1.0])];
-        let case = Case { part: PLACE.0, name: PLACE.1, outcomes: &outcomes };
-        versus(&case, &mut figures, Some(1.0), |n| *n);
-        assert!(figures.targets().contains("not measured"), "{}", figures.targets());
-    }
-
-    #[test]
-    fn the_ratio_is_ours_to_theirs() {
-        let mut figures = Figures::default();
-        let outcomes = [(Server::Nginx, vec![4.0]), (Server::Fdflow, vec![3.0])];
-        let case = Case { part: PLACE.0, name: PLACE.1, outcomes: &outcomes };
-        versus(&case, &mut figures, Some(0.75), |n| *n);
-        let row = "| CPU of fdflow : nginx | 0.75 | ≤ 0.75 | met |";
-        assert!(figures.targets().contains(row), "{}", figures.targets());
     }
 }

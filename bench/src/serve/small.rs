@@ -5,7 +5,7 @@ use std::io;
 use super::server::{Server, of, start_all};
 use super::site::{SMALL, name};
 use super::wrk::Report;
-use super::{Setup, client, versus};
+use super::{PAIR, Setup, client};
 use crate::figures::{Case, Figures, contest, tell};
 use crate::sizes::human;
 
@@ -69,7 +69,7 @@ pub(super) fn measure(setup: &Setup, figures: &mut Figures) -> io::Result<()> {
         figures.add(of.rows("requests/s", 0, |cost| cost.report.per_second()));
         figures.add(of.rows("p50 µs", 0, |cost| cost.report.p50_us as f64));
         figures.add(of.rows("p99 µs", 0, |cost| cost.report.p99_us as f64));
-        versus(&of, figures, most(bytes), |cost| cost.cpu_us);
+        of.versus(figures, "CPU", PAIR, most(bytes), |cost| cost.cpu_us);
     }
     Ok(())
 }

@@ -1,26 +1,16 @@
 //! The figures of a run: measured in turns, beside their targets, as tables and as a record.
 
-use std::fmt::{Display, Write};
-use std::io::{self, Write as _};
+mod case;
+mod record;
+mod turns;
 
-use crate::Common;
-use crate::facts::Facts;
+use std::fmt::Write;
+
 use crate::measure::Spread;
 use crate::tables::distinct;
-
-/// One figure of one contender.
-#[derive(Debug, Clone)]
-pub(crate) struct Row {
-    pub(crate) part: &'static str,
-    pub(crate) case: String,
-    pub(crate) contender: String,
-    /// What is measured, with its unit.
-    pub(crate) what: &'static str,
-    /// Digits behind the point.
-    pub(crate) digits: usize,
-    pub(crate) rounds: usize,
-    pub(crate) spread: Spread,
-}
+pub(crate) use case::{Case, Row};
+pub(crate) use record::record;
+pub(crate) use turns::{contest, in_turns, tell};
 
 /// A figure and the most that it may be.
 #[derive(Debug, Clone)]
@@ -190,128 +180,6 @@ impl Figures {
     }
 }
 
-impl Row {
-    fn shown(&self) -> String {
-        let (Spread { median, min, max }, digits) = (self.spread, self.digits);
-        format!("**{median:.digits$}** ({min:.digits$}-{max:.digits$})")
-    }
-}
-
-/// The rows of a case, a figure at a time; none of a contender without outcomes.
-pub(crate) struct Case<'a, C, T> {
-    pub(crate) part: &'static str,
-    pub(crate) name: &'a str,
-    pub(crate) outcomes: &'a [(C, Vec<T>)],
-}
-
-impl<C: ToString + PartialEq, T> Case<'_, C, T> {
-    /// One figure of all contenders.
-    pub(crate) fn rows(
-        &self,
-        what: &'static str,
-        digits: usize,
-        of: impl Fn(&T) -> f64,
-    ) -> Vec<Row> {
-        let rows = self.outcomes.iter().filter_map(|(contender, outcomes)| {
-            Some(Row {
-                part: self.part,
-                case: self.name.to_owned(),
-                contender: contender.to_string(),
-                what,
-                digits,
-                rounds: outcomes.len(),
-                spread: Spread::of(outcomes.iter().map(&of))?,
-            })
-        });
-        rows.collect()
-    }
-
-    /// The median of one figure of one contender; `None` of none.
-    pub(crate) fn median(&self, contender: &C, of: impl Fn(&T) -> f64) -> Option<f64> {
-        let (_, outcomes) = self.outcomes.iter().find(|(one, _)| one == contender)?;
-        Some(Spread::of(outcomes.iter().map(of))?.median)
-    }
-}
-
-/// Measures contenders in turns, after a round that does not count, and tells how each went.
-pub(crate) fn in_turns<C: Copy + Display, T>(
-    contenders: &[C],
-    rounds: u32,
-    case: &str,
-    mut measure: impl FnMut(C) -> io::Result<T>,
-) -> io::Result<Vec<(C, Vec<T>)>> {
-    let mut all: Vec<(C, Vec<T>)> = contenders.iter().map(|one| (*one, Vec::new())).collect();
-    for round in 0..=rounds {
-        for turn in 0..all.len() {
-            let at = (turn + round as usize) % all.len();
-            let (contender, outcomes) = &mut all[at];
-            let outcome = measure(*contender)
-                .map_err(|cause| io::Error::other(format!("{case}, {contender}: {cause}")))?;
-            if round > 0 {
-                outcomes.push(outcome);
-            }
-        }
-    }
-    Ok(all)
-}
-
-/// Measures a case of those contenders that pass its check; who does not is absent with the reason.
-pub(crate) fn contest<C: Copy + Display, T>(
-    place: (&'static str, &str),
-    contenders: &[C],
-    rounds: u32,
-    figures: &mut Figures,
-    mut check: impl FnMut(C) -> io::Result<()>,
-    measure: impl FnMut(C) -> io::Result<T>,
-) -> Vec<(C, Vec<T>)> {
-    let mut able = Vec::new();
-    for contender in contenders {
-        match check(*contender) {
-            Ok(()) => able.push(*contender),
-            Err(reason) => figures.absent(place, contender, reason),
-        }
-    }
-    match in_turns(&able, rounds, place.1, measure) {
-        Ok(outcomes) => outcomes,
-        Err(reason) => {
-            // Rounds of one without those of the other tell nothing.
-            figures.absent(place, "all", reason);
-            Vec::new()
-        }
-    }
-}
-
-/// One line about a case, for the one who waits.
-pub(crate) fn tell(rows: &[Row]) -> io::Result<()> {
-    let Some(first) = rows.first() else { return Ok(()) };
-    let mut line = format!("{} {}:", first.part, first.case);
-    for row in rows.iter().filter(|row| row.what == first.what) {
-        line.push_str(&format!("  {} {:.*}", row.contender, row.digits, row.spread.median));
-    }
-    writeln!(io::stderr(), "{line}")
-}
-
-/// Prints what a run found and keeps it: its figures for programs, its text for people.
-pub(crate) fn finish(
-    what: &str,
-    figures: &Figures,
-    text: &str,
-    facts: &Facts,
-    common: &Common,
-) -> io::Result<()> {
-    write!(io::stdout(), "{text}")?;
-    if common.no_record {
-        return Ok(());
-    }
-    std::fs::create_dir_all(&common.record)?;
-    for (suffix, content) in [("csv", figures.csv().as_str()), ("md", text)] {
-        let path = common.record.join(format!("{}-{what}.{suffix}", facts.date));
-        std::fs::write(&path, content)?;
-        writeln!(io::stderr(), "wrote {}", path.display())?;
-    }
-    Ok(())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -344,59 +212,5 @@ mod tests {
         assert!(table.ends_with(row), "{table}");
         let line = "part,case,theirs,\"absent: no \"\"dav\"\"; no / module\",0,,,\n";
         assert!(figures.csv().ends_with(line), "{}", figures.csv());
-    }
-
-    #[test]
-    fn a_case_is_a_table_with_a_row_for_each_contender() {
-        let outcomes = [("ours", vec![3.0, 1.0, 2.0]), ("theirs", vec![5.0])];
-        let case = Case { part: "part", name: "case", outcomes: &outcomes };
-        let mut figures = Figures::default();
-        figures.add(case.rows("ms", 1, |n| *n));
-        figures.add(case.rows("s", 3, |n| n / 1e3));
-        let table = figures.tables("part");
-        assert!(table.contains("| contender | ms | s |\n|---|--:|--:|\n"), "{table}");
-        assert!(
-            table.contains("| ours | **2.0** (1.0-3.0) | **0.002** (0.001-0.003) |"),
-            "{table}"
-        );
-        assert!(figures.csv().contains("part,case,theirs,ms,1,5.00000,5.00000,5.00000\n"));
-        assert_eq!(case.median(&"ours", |n| *n), Some(2.0));
-    }
-
-    #[test]
-    fn each_contender_begins_a_round_and_the_first_round_does_not_count() {
-        let mut order = Vec::new();
-        let all = in_turns(&['a', 'b'], 2, "", |one| {
-            order.push(one);
-            Ok(order.len())
-        });
-        assert_eq!(order, ['a', 'b', 'b', 'a', 'a', 'b']);
-        assert_eq!(all.unwrap(), [('a', vec![4, 5]), ('b', vec![3, 6])]);
-    }
-
-    #[test]
-    fn who_fails_the_check_is_absent_and_the_other_is_measured() {
-        let mut figures = Figures::default();
-        let check = |one| match one {
-            "ours" => Ok(()),
-            _ => Err(io::Error::other("no ranges")),
-        };
-        let both = ["ours", "theirs"];
-        let outcomes = contest(("part", "case"), &both, 2, &mut figures, check, |_| Ok(1.0));
-        assert_eq!(outcomes, [("ours", vec![1.0, 1.0])]);
-        assert!(figures.absences().contains("| theirs | no ranges |"));
-    }
-
-    #[test]
-    fn a_round_that_fails_leaves_no_figures_and_the_reason() {
-        let mut figures = Figures::default();
-        let both = ["ours", "theirs"];
-        let fails = |one| match one {
-            "theirs" => Err(io::Error::other("reset")),
-            _ => Ok(1.0),
-        };
-        let outcomes = contest(("part", "case"), &both, 2, &mut figures, |_| Ok(()), fails);
-        assert!(outcomes.is_empty());
-        assert!(figures.absences().contains("case, theirs: reset"), "{}", figures.absences());
     }
 }
