@@ -7,8 +7,12 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use tokio::time::timeout;
+
 /// So many.
 const RESERVED: usize = 16;
+/// Without a descriptor to spare accepting rests until a connection ends, or for so long.
+const REST: Duration = Duration::from_secs(1);
 /// Nobody reads the same line many times a second.
 const TELL_EVERY: Duration = Duration::from_secs(60);
 
@@ -60,6 +64,17 @@ impl Reserve {
     /// Whether they are out.
     pub(crate) fn is_released(&self) -> bool {
         self.released.load(Ordering::Relaxed)
+    }
+
+    /// Waits until they are held again, where they are out: whenever a connection has `ended`, and
+    /// now and then, it is tried.
+    pub(crate) async fn refilled<F: Future>(&self, ended: impl Fn() -> F) {
+        while self.is_released() {
+            let _ended = timeout(REST, ended()).await.is_ok();
+            if self.fill() {
+                return;
+            }
+        }
     }
 }
 

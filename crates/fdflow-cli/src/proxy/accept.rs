@@ -4,9 +4,6 @@ use std::future::poll_fn;
 use std::io;
 use std::sync::Arc;
 use std::task::Poll;
-use std::time::Duration;
-
-use tokio::time::timeout;
 
 use super::connect::set_options;
 use super::door::Door;
@@ -18,9 +15,6 @@ use crate::daemon::accepting::{Came, Listener};
 use crate::daemon::conn::{Conn, Laid};
 use crate::daemon::exhausted::is_exhausted;
 use crate::daemon::listen::{Acceptor, BACKLOG};
-
-/// Without a descriptor to spare accepting rests until a flow ends, or for so long.
-const REST: Duration = Duration::from_secs(1);
 
 /// After so many those who are in have their turn, and get to their upstreams before the last
 /// descriptor is taken by who comes.
@@ -70,12 +64,7 @@ fn start((client, peer): Came, service: Arc<Service>, passes: Passes, worker: &A
 
 /// The next connection, when there is room for it.
 async fn next(listener: &Listener, service: &Service, shared: &Shared) -> Option<(Came, Passes)> {
-    while shared.reserve.is_released() {
-        let _ended = timeout(REST, shared.gate.left()).await.is_ok();
-        if shared.reserve.fill() {
-            break;
-        }
-    }
+    shared.reserve.refilled(|| shared.gate.left()).await;
     service.lasting.gate.room(service.max_connections).await;
     shared.gate.room(shared.max_connections).await;
     // Nobody holds a place while it waits for a connection: that may come in at another listener.

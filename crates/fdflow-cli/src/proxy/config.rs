@@ -25,7 +25,7 @@ struct File {
     total_rate: Option<crate::daemon::values::Rate>,
     max_connections: Option<u32>,
     log: Option<std::path::PathBuf>,
-    log_format: Option<super::values::LogFormat>,
+    log_format: Option<crate::daemon::log::LogFormat>,
     explain: Option<bool>,
     name_server: Option<std::net::SocketAddr>,
     #[serde(default)]

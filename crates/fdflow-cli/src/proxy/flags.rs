@@ -5,8 +5,9 @@ use std::path::PathBuf;
 use serde::Deserialize;
 
 use super::target::Target;
-use super::values::{Balancing, From, LogFormat, Peers, SniRule, Speaks, TapPolicy};
+use super::values::{Balancing, From, Peers, SniRule, Speaks, TapPolicy};
 use crate::daemon::address::Address;
+use crate::daemon::log::LogFormat;
 use crate::daemon::values::{Rate, Routing, Size, Span};
 
 /// Of the whole program.

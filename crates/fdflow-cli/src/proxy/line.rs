@@ -29,6 +29,7 @@ use super::ending::Ending;
 use super::flow::Flow;
 use crate::daemon::by_route;
 use crate::daemon::fields::{Leg, Quoted, Value, legs, or_none, refusals, shown};
+use crate::daemon::log::LogLine;
 
 /// A line.
 #[derive(Debug, Serialize)]
@@ -94,22 +95,9 @@ impl<'a> Line<'a> {
             explained: explain.then(|| Explained::new(flow)),
         }
     }
+}
 
-    /// As a JSON object.
-    pub(super) fn json(&self) -> String {
-        let text = serde_json::to_string(self);
-        text.unwrap_or_else(|error| format!("{{\"error\":\"{error}\"}}")) + "\n"
-    }
-
-    /// As `key=value`.
-    pub(super) fn text(&self) -> String {
-        let mut text = String::with_capacity(384);
-        // Writing to a string cannot fail.
-        let _infallible = self.write(&mut text).is_ok();
-        text.push('\n');
-        text
-    }
-
+impl LogLine for Line<'_> {
     fn write(&self, text: &mut String) -> fmt::Result {
         write!(text, "time={} service={} flow={}", self.time, Value(self.service), self.flow)?;
         write!(text, " client={} peer={}", self.client, or_none(self.peer.as_ref()))?;

@@ -15,7 +15,6 @@ mod greeting;
 mod line;
 mod list;
 mod live;
-mod log;
 mod metrics;
 mod pool;
 mod program;

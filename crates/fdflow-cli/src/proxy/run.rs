@@ -1,7 +1,6 @@
 //! The program's life: start, signals, end.
 
 use std::io::{self, Write};
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,12 +12,12 @@ use super::config::{self, Config};
 use super::flags::{ProgramFlags, ServiceFlags};
 use super::flow::Order;
 use super::live::Live;
-use super::log::Log;
 use super::program::Program;
 use super::worker::{Shared, Thread};
 use crate::daemon::admin;
 use crate::daemon::limits;
 use crate::daemon::listen::{self, Listening};
+use crate::daemon::log::Log;
 use crate::daemon::reserve::Reserve;
 use crate::daemon::signals::{Asked, Signals};
 use crate::{DONE, FAILED};
@@ -81,14 +80,7 @@ pub(super) fn run(flags: &ProgramFlags, service: &ServiceFlags) -> Result<u8, St
 
 fn shared(config: &Config) -> Result<Shared, String> {
     let program = &config.program;
-    let path = program.log.clone().unwrap_or_else(|| PathBuf::from("-"));
-    let log = if path.as_os_str() == "none" {
-        None
-    } else {
-        let (format, explain) =
-            (program.log_format.unwrap_or_default(), program.explain == Some(true));
-        Some(Log::open(&path, format, explain)?)
-    };
+    let log = Log::open(program.log.as_deref(), program.log_format)?;
     // Two descriptors for each flow, and some for the pipes of those that are busy; where flows are
     // recorded, six more for each.
     let recorded = config.services.iter().any(|service| service.tap.is_some());
@@ -102,6 +94,7 @@ fn shared(config: &Config) -> Result<Shared, String> {
         live: Live::default(),
         total_rate: program.total_rate.map(|rate| SharedRate::new(rate.0)),
         log,
+        explain: program.explain == Some(true),
     })
 }
 

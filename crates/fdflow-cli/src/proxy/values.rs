@@ -11,7 +11,7 @@ use fdflow_proxy::header::Version;
 use super::target::Target;
 use crate::daemon::values::read_from_text;
 
-read_from_text! { Target Balancing Speaks Peers SniRule From TapPolicy LogFormat }
+read_from_text! { Target Balancing Speaks Peers SniRule From TapPolicy }
 
 macro_rules! of_the_library {
     ($(#[$doc:meta])* $name:ident($inner:ty)) => {
@@ -92,28 +92,6 @@ impl FromStr for TapPolicy {
             "block" => Ok(Self::Block),
             "detach" => Ok(Self::Detach),
             _ => Err(format!("`{text}` is none of block and detach")),
-        }
-    }
-}
-
-/// The form of the log's lines.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub(super) enum LogFormat {
-    /// Words and `key=value`.
-    #[default]
-    Text,
-    /// A JSON object.
-    Json,
-}
-
-impl FromStr for LogFormat {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        match text {
-            "text" => Ok(Self::Text),
-            "json" => Ok(Self::Json),
-            _ => Err(format!("`{text}` is none of text and json")),
         }
     }
 }

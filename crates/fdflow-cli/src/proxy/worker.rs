@@ -14,12 +14,13 @@ use super::door::Door;
 use super::ending::Ending;
 use super::flow::Flow;
 use super::gate::Passes;
+use super::line::Line;
 use super::live::Live;
-use super::log::Log;
 use super::relay::{self, Resting};
 use super::sweep::Sweep;
 use crate::daemon::gate::Gate;
 use crate::daemon::listen::Acceptor;
+use crate::daemon::log::Log;
 use crate::daemon::lot::Lot;
 use crate::daemon::reserve::Reserve;
 
@@ -35,6 +36,8 @@ pub(super) struct Shared {
     pub(super) live: Live,
     pub(super) total_rate: Option<SharedRate>,
     pub(super) log: Option<Log>,
+    /// Its lines say why routes were taken.
+    pub(super) explain: bool,
 }
 
 impl Shared {
@@ -51,7 +54,7 @@ impl Shared {
         }
         self.live.remove(flow, ending);
         if let Some(log) = &self.log {
-            log.write(flow, ending);
+            log.write(&Line::new(flow, ending, self.explain));
         }
         drop(passes);
     }

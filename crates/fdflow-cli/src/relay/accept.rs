@@ -4,10 +4,8 @@ use std::future::poll_fn;
 use std::io;
 use std::sync::Arc;
 use std::task::Poll;
-use std::time::Duration;
 
 use tokio::task::yield_now;
-use tokio::time::timeout;
 
 use super::listeners::Speaks;
 use super::worker::Shared;
@@ -17,9 +15,6 @@ use crate::daemon::conn::Conn;
 use crate::daemon::exhausted::is_exhausted;
 use crate::daemon::gate::Pass;
 use crate::daemon::listen::Acceptor;
-
-/// Without a descriptor to spare accepting rests until a reader ends, or for so long.
-const REST: Duration = Duration::from_secs(1);
 
 /// Accepts until the stream has ended.
 pub(super) async fn run(speaks: Speaks, acceptor: Acceptor, shared: Arc<Shared>) -> io::Result<()> {
@@ -46,12 +41,7 @@ pub(super) async fn run(speaks: Speaks, acceptor: Acceptor, shared: Arc<Shared>)
 
 /// The next connection, when there is room for it.
 async fn next(listener: &Listener, shared: &Shared) -> Option<(Came, Pass)> {
-    while shared.reserve.is_released() {
-        let _ended = timeout(REST, shared.gate.left()).await.is_ok();
-        if shared.reserve.fill() {
-            break;
-        }
-    }
+    shared.reserve.refilled(|| shared.gate.left()).await;
     shared.gate.room(shared.max_readers).await;
     // Nobody holds a place while it waits for a connection: that may come in at another listener.
     let accepted = poll_fn(|cx| {

@@ -2,8 +2,9 @@
 
 use std::path::PathBuf;
 
-use super::values::{Begin, Keep, LagPolicy, LogFormat, Rotate};
+use super::values::{Begin, Keep, LagPolicy, Rotate};
 use crate::daemon::address::Address;
+use crate::daemon::log::LogFormat;
 use crate::daemon::values::{Origin, Routing, Size, Span};
 use crate::endpoint::Endpoint;
 

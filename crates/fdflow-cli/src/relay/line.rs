@@ -24,6 +24,7 @@ use super::ending::Ending;
 use super::reader::Reader;
 use crate::daemon::by_route;
 use crate::daemon::fields::{Quoted, or_none};
+use crate::daemon::log::LogLine;
 
 /// A line.
 #[derive(Debug, Serialize)]
@@ -60,22 +61,9 @@ impl<'a> Line<'a> {
             detail: ending.detail.as_deref(),
         }
     }
+}
 
-    /// As a JSON object.
-    pub(super) fn json(&self) -> String {
-        let text = serde_json::to_string(self);
-        text.unwrap_or_else(|error| format!("{{\"error\":\"{error}\"}}")) + "\n"
-    }
-
-    /// As `key=value`.
-    pub(super) fn text(&self) -> String {
-        let mut text = String::with_capacity(256);
-        // Writing to a string cannot fail.
-        let _infallible = self.write(&mut text).is_ok();
-        text.push('\n');
-        text
-    }
-
+impl LogLine for Line<'_> {
     fn write(&self, text: &mut String) -> fmt::Result {
         write!(text, "time={} reader={} kind={}", self.time, self.reader, self.kind)?;
         write!(text, " peer={} total={:.6}", self.peer, self.total)?;

@@ -11,7 +11,6 @@ mod line;
 mod list;
 mod listeners;
 mod live;
-mod log;
 mod metrics;
 mod origin;
 mod reader;

@@ -1,7 +1,7 @@
 //! The program's life: start, signals, end.
 
 use std::io::{self, Write};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -16,7 +16,6 @@ use super::flags::Flags;
 use super::http::Site;
 use super::listeners::{Listeners, Speaks};
 use super::live::Live;
-use super::log::Log;
 use super::origin::Origin;
 use super::reader::Order;
 use super::recorded::Recorded;
@@ -28,6 +27,7 @@ use crate::daemon::admin;
 use crate::daemon::gate::Gate;
 use crate::daemon::limits;
 use crate::daemon::listen::{self, Acceptor, Listening};
+use crate::daemon::log::Log;
 use crate::daemon::rates::Rates;
 use crate::daemon::reserve::Reserve;
 use crate::daemon::signals::{Asked, Signals};
@@ -128,12 +128,7 @@ fn routes(flags: &Flags) -> Routes {
 }
 
 fn shared(flags: &Flags) -> Result<Shared, String> {
-    let path = flags.log.clone().unwrap_or_else(|| PathBuf::from("-"));
-    let log = if path.as_os_str() == "none" {
-        None
-    } else {
-        Some(Log::open(&path, flags.log_format.unwrap_or_default())?)
-    };
+    let log = Log::open(flags.log.as_deref(), flags.log_format)?;
     let terms = Terms {
         start: flags.start.unwrap_or_default(),
         lag: flags.lag.unwrap_or_default(),

@@ -149,26 +149,6 @@ impl FromStr for LagPolicy {
     }
 }
 
-/// The form of the log.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub(super) enum LogFormat {
-    #[default]
-    Text,
-    Json,
-}
-
-impl FromStr for LogFormat {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        match text {
-            "text" => Ok(Self::Text),
-            "json" => Ok(Self::Json),
-            _ => Err(format!("`{text}` is no form of the log: there are text and json")),
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -11,13 +11,14 @@ use super::accept;
 use super::ending::Ending;
 use super::feed::Stop;
 use super::http::Site;
+use super::line::Line;
 use super::listeners::Speaks;
 use super::live::Live;
-use super::log::Log;
 use super::reader::Reader;
 use super::stream::{Stream, Terms};
 use crate::daemon::gate::Gate;
 use crate::daemon::listen::Acceptor;
+use crate::daemon::log::Log;
 use crate::daemon::reserve::Reserve;
 
 /// What all threads share.
@@ -41,7 +42,7 @@ impl Shared {
     pub(super) fn finish(&self, reader: &Reader, ending: &Ending) {
         self.live.remove(reader, ending);
         if let Some(log) = &self.log {
-            log.write(reader, ending);
+            log.write(&Line::new(reader, ending));
         }
     }
 }

@@ -2,10 +2,8 @@
 
 use std::io;
 use std::sync::Arc;
-use std::time::Duration;
 
 use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
-use tokio::time::timeout;
 use tokio_rustls::TlsAcceptor;
 
 use super::connection::plain;
@@ -14,9 +12,6 @@ use super::socket::Socket;
 use super::worker::{Live, Worker};
 use crate::daemon::exhausted::is_exhausted;
 use crate::daemon::listen::Acceptor;
-
-/// Without a descriptor to spare accepting rests until a connection ends, or for so long.
-const REST: Duration = Duration::from_secs(1);
 
 /// Accepts until told to end.
 pub(super) async fn run(acceptor: Acceptor, worker: Arc<Worker>) -> io::Result<()> {
@@ -59,14 +54,9 @@ impl Source for UnixListener {
 async fn each<L: Source>(listener: &L, worker: &Arc<Worker>) {
     let shared = &worker.shared;
     loop {
-        while shared.reserve.is_released() {
-            tokio::select! {
-                _ = timeout(REST, shared.ended.notified()) => {}
-                () = shared.closing() => return,
-            }
-            if shared.reserve.fill() {
-                break;
-            }
+        tokio::select! {
+            () = shared.reserve.refilled(|| shared.ended.notified()) => {}
+            () = shared.closing() => return,
         }
         let stream = tokio::select! {
             stream = listener.next() => stream,
