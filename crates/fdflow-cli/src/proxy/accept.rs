@@ -6,11 +6,10 @@ use std::sync::Arc;
 use std::task::Poll;
 
 use super::connect::set_options;
-use super::door::Door;
 use super::gate::Passes;
 use super::serve;
 use super::service::Service;
-use super::worker::{Shared, Worker};
+use super::worker::{Given, Shared, Worker};
 use crate::daemon::accepting::{Came, Listener};
 use crate::daemon::conn::{Conn, Laid};
 use crate::daemon::exhausted::is_exhausted;
@@ -21,14 +20,9 @@ use crate::daemon::listen::{Acceptor, BACKLOG};
 const AT_ONCE: usize = 8;
 
 /// Accepts until the door is closed, and then who waits already.
-pub(super) async fn run(
-    acceptor: Acceptor,
-    door: Arc<Door>,
-    worker: Arc<Worker>,
-) -> io::Result<()> {
+pub(super) async fn run(given: Given, worker: Arc<Worker>) -> io::Result<()> {
+    let Given { acceptor, door, _accepting } = given;
     let listener = Listener::new(acceptor)?;
-    // The end of the program waits for it.
-    let _accepting = worker.shared.accepting.enter(usize::MAX);
     let mut changes = door.changes();
     let mut in_a_row = 0;
     loop {

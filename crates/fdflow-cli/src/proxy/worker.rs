@@ -18,7 +18,7 @@ use super::line::Line;
 use super::live::Live;
 use super::relay::{self, Resting};
 use super::sweep::Sweep;
-use crate::daemon::gate::Gate;
+use crate::daemon::gate::{Gate, Pass};
 use crate::daemon::listen::Acceptor;
 use crate::daemon::log::Log;
 use crate::daemon::lot::Lot;
@@ -68,10 +68,21 @@ pub(super) struct Worker {
     pub(super) lot: Lot<Resting>,
 }
 
+/// What a thread is to accept from.
+#[derive(Debug)]
+pub(super) struct Given {
+    pub(super) acceptor: Acceptor,
+    pub(super) door: Arc<Door>,
+    /// Since it was given: who waits there is served, also where the program ends before the thread
+    /// has looked.
+    pub(super) _accepting: Option<Pass>,
+}
+
 /// A thread, as the others see it.
 #[derive(Debug)]
 pub(super) struct Thread {
-    listeners: UnboundedSender<(Acceptor, Arc<Door>)>,
+    listeners: UnboundedSender<Given>,
+    accepting: Arc<Gate>,
     end: Arc<Notify>,
     handle: JoinHandle<()>,
 }
@@ -84,6 +95,7 @@ impl Thread {
             let _inside = runtime.enter();
             Lot::new()?
         };
+        let accepting = Arc::clone(&shared.accepting);
         let worker = Arc::new(Worker { shared, sweep: Sweep::default(), lot });
         let (listeners, given) = unbounded_channel();
         let end = Arc::new(Notify::new());
@@ -93,13 +105,15 @@ impl Thread {
                 runtime.block_on(work(given, worker, &ended));
                 runtime.shutdown_background();
             })?;
-        Ok(Self { listeners, end, handle })
+        Ok(Self { listeners, accepting, end, handle })
     }
 
     /// Has it accept from a listener too.
     pub(super) fn listen(&self, acceptor: Acceptor, door: &Arc<Door>) {
+        let _accepting = self.accepting.enter(usize::MAX);
+        let given = Given { acceptor, door: Arc::clone(door), _accepting };
         // Where it is gone the program ends.
-        let _sent = self.listeners.send((acceptor, Arc::clone(door))).is_ok();
+        let _sent = self.listeners.send(given).is_ok();
     }
 
     /// Ends it; flows that are still there are cut.
@@ -110,11 +124,7 @@ impl Thread {
     }
 }
 
-async fn work(
-    mut given: UnboundedReceiver<(Acceptor, Arc<Door>)>,
-    worker: Arc<Worker>,
-    end: &Notify,
-) {
+async fn work(mut given: UnboundedReceiver<Given>, worker: Arc<Worker>, end: &Notify) {
     let sweeper = Arc::clone(&worker);
     tokio::spawn(async move { sweeper.sweep.run().await });
     let keeper = Arc::clone(&worker);
@@ -126,10 +136,10 @@ async fn work(
     loop {
         tokio::select! {
             () = end.notified() => return,
-            Some((acceptor, door)) = given.recv() => {
+            Some(given) = given.recv() => {
                 let worker = Arc::clone(&worker);
                 tokio::spawn(async move {
-                    if let Err(error) = accept::run(acceptor, door, worker).await {
+                    if let Err(error) = accept::run(given, worker).await {
                         eprintln!("fdflow: proxy: cannot accept: {error}");
                     }
                 });
