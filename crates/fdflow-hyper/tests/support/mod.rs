@@ -14,6 +14,7 @@ use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex};
 use std::thread;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use fdflow_hyper::{Delivery, FileBody, OpenFile, Transport};
@@ -238,4 +239,15 @@ pub(crate) fn sendfile_allowed() -> bool {
 /// A socket whose receive buffer is small, so that the sender has to wait.
 pub(crate) fn slow(client: &Client) {
     rustix::net::sockopt::set_socket_recv_buffer_size(&client.stream, 64 << 10).unwrap();
+}
+
+/// Checks how many bytes went out by sendfile: the client may have them all before its last call has
+/// been counted.
+#[track_caller]
+pub(crate) fn assert_sendfile(delivery: &Delivery, n: u64) {
+    let deadline = Instant::now() + Duration::from_secs(60);
+    while delivery.sendfile() < n && Instant::now() < deadline {
+        thread::yield_now();
+    }
+    assert_eq!(delivery.sendfile(), n, "by sendfile");
 }
