@@ -2,7 +2,8 @@
 
 use std::io::{self, Read, Write};
 use std::net::TcpStream;
-use std::thread::{Scope, ScopedJoinHandle};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::thread::{Scope, ScopedJoinHandle, Thread};
 use std::time::{Duration, Instant};
 
 use super::Setup;
@@ -24,6 +25,8 @@ the broadcast does.\n";
 const MOST_RATIO: f64 = 0.5;
 const PIECE: usize = 64 << 10;
 const BLOCK: usize = 256 << 10;
+/// A client that fails wakes nobody.
+const PATIENCE: Duration = Duration::from_secs(1);
 const ALL: [Contestant; 4] = [
     Contestant::Fdflow,
     Contestant::Broadcast,
@@ -63,8 +66,12 @@ pub(super) fn measure(
             clients => format!("{clients} clients"),
         };
         let each = (bytes / u64::from(*clients)).max(1);
-        let check = |one| pass(Running::start(one, *clients, setup)?, each, 0, true).map(drop);
-        let round = |one| pass(Running::start(one, *clients, setup)?, each, 0, false);
+        let run = |one, compare| {
+            let all = Pass { bytes: each, stopped: 0, ahead: u64::MAX, compare };
+            all.run(Running::start(one, *clients, setup)?)
+        };
+        let check = |one| run(one, true).map(drop);
+        let round = |one| run(one, false);
         let rounds = setup.conditions.rounds;
         let outcomes = contest((PART, &case), &ALL, rounds, figures, check, round);
         let case = Case { part: PART, name: &case, outcomes: &outcomes };
@@ -90,34 +97,48 @@ pub(super) fn measure(
     Ok(())
 }
 
-/// Sends a stream to all clients but the last `stopped`, who read nothing.
-pub(super) fn pass(
-    mut running: Running,
-    bytes: u64,
-    stopped: usize,
-    compare: bool,
-) -> io::Result<Cost> {
-    let pattern = Pattern::new();
-    running.go()?;
-    let reading = running.clients.len() - stopped;
-    let (before, began) = (running.cpu()?, Instant::now());
-    let (producer, clients) = (&running.producer, &running.clients[..reading]);
-    std::thread::scope(|scope| {
-        let mut threads = Vec::new();
-        for client in clients {
-            let expected = compare.then_some(&pattern);
-            threads.push(spawn(scope, move || read(client, expected, bytes))?);
-        }
-        threads.push(spawn(scope, || write(producer, &pattern, bytes))?);
-        let ended = threads.into_iter().map(|thread| {
-            thread.join().unwrap_or_else(|_| Err(io::Error::other("a far end panicked")))
-        });
-        ended.collect::<Vec<_>>().into_iter().collect::<io::Result<()>>()
-    })?;
-    let wall = began.elapsed();
-    let cpu = running.cpu()?.saturating_sub(before);
-    let clients = u32::try_from(reading).unwrap_or(u32::MAX);
-    Ok(Cost { bytes, clients, cpu, wall })
+/// A stream to all clients.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Pass {
+    pub(super) bytes: u64,
+    /// So many clients, the last ones, read nothing.
+    pub(super) stopped: usize,
+    /// The producer is at most so many bytes before the slowest client that reads.
+    pub(super) ahead: u64,
+    /// Every byte is compared.
+    pub(super) compare: bool,
+}
+
+impl Pass {
+    pub(super) fn run(self, mut running: Running) -> io::Result<Cost> {
+        let Self { bytes, stopped, ahead, compare } = self;
+        let pattern = Pattern::new();
+        running.go()?;
+        let reading = running.clients.len() - stopped;
+        let (before, began) = (running.cpu()?, Instant::now());
+        let (producer, clients) = (&running.producer, &running.clients[..reading]);
+        let got: Vec<AtomicU64> = clients.iter().map(|_| AtomicU64::new(0)).collect();
+        let slowest = || got.iter().map(|got| got.load(Ordering::Relaxed)).min().unwrap_or(0);
+        let may = || slowest().saturating_add(ahead);
+        std::thread::scope(|scope| {
+            let mut threads = Vec::new();
+            let writer = spawn(scope, || write(producer, &pattern, bytes, &may))?;
+            let told = (ahead < bytes).then(|| writer.thread().clone());
+            threads.push(writer);
+            for (client, got) in clients.iter().zip(&got) {
+                let (expected, told) = (compare.then_some(&pattern), told.clone());
+                threads.push(spawn(scope, move || read(client, expected, bytes, got, told))?);
+            }
+            let ended = threads.into_iter().map(|thread| {
+                thread.join().unwrap_or_else(|_| Err(io::Error::other("a far end panicked")))
+            });
+            ended.collect::<Vec<_>>().into_iter().collect::<io::Result<()>>()
+        })?;
+        let wall = began.elapsed();
+        let cpu = running.cpu()?.saturating_sub(before);
+        let clients = u32::try_from(reading).unwrap_or(u32::MAX);
+        Ok(Cost { bytes, clients, cpu, wall })
+    }
 }
 
 fn spawn<'s, T: Send + 's>(
@@ -127,9 +148,19 @@ fn spawn<'s, T: Send + 's>(
     std::thread::Builder::new().stack_size(BLOCK).spawn_scoped(scope, work)
 }
 
-fn write(mut producer: &TcpStream, pattern: &Pattern, bytes: u64) -> io::Result<()> {
+/// Writes a stream, up to where `may` says; it says more when this thread is woken.
+fn write(
+    mut producer: &TcpStream,
+    pattern: &Pattern,
+    bytes: u64,
+    may: &impl Fn() -> u64,
+) -> io::Result<()> {
     let mut done = 0;
     while done < bytes {
+        if done >= may() {
+            std::thread::park_timeout(PATIENCE);
+            continue;
+        }
         let most = usize::try_from(bytes - done).unwrap_or(PIECE).min(PIECE);
         let part = pattern.at(done, most);
         producer.write_all(part)?;
@@ -138,7 +169,14 @@ fn write(mut producer: &TcpStream, pattern: &Pattern, bytes: u64) -> io::Result<
     Ok(())
 }
 
-fn read(mut client: &TcpStream, pattern: Option<&Pattern>, bytes: u64) -> io::Result<()> {
+/// Reads a stream, and tells how far it is.
+fn read(
+    mut client: &TcpStream,
+    pattern: Option<&Pattern>,
+    bytes: u64,
+    got: &AtomicU64,
+    told: Option<Thread>,
+) -> io::Result<()> {
     let mut block = vec![0; BLOCK];
     let mut done = 0;
     while done < bytes {
@@ -155,6 +193,10 @@ fn read(mut client: &TcpStream, pattern: Option<&Pattern>, bytes: u64) -> io::Re
             at += part.len();
         }
         done += n as u64;
+        got.store(done, Ordering::Relaxed);
+        if let Some(producer) = &told {
+            producer.unpark();
+        }
     }
     Ok(())
 }

@@ -15,6 +15,8 @@ pub(super) enum Contestant {
     Fdflow,
     /// As it comes; a client that is too slow has gaps.
     FdflowGap,
+    /// As it comes; a client that is too slow is left.
+    FdflowDetach,
     /// By way of a recording.
     FdflowRecord,
     Broadcast,
@@ -27,6 +29,7 @@ impl fmt::Display for Contestant {
         f.pad(match self {
             Self::Fdflow => "fdflow",
             Self::FdflowGap => "fdflow with gaps",
+            Self::FdflowDetach => "fdflow that leaves who lags",
             Self::FdflowRecord => "fdflow with a recording",
             Self::Broadcast => "broadcast",
             Self::BroadcastRecord => "broadcast with a file",
@@ -59,6 +62,7 @@ impl Contestant {
         match self {
             Self::Fdflow => command.arg("--lag=block"),
             Self::FdflowGap => command.arg("--lag=gap"),
+            Self::FdflowDetach => command.arg("--lag=detach"),
             Self::FdflowRecord => command.arg("--record").arg(recording).arg("--threads=1"),
             Self::Broadcast => &mut command,
             Self::BroadcastRecord => command.arg("--record").arg(recording),
