@@ -9,6 +9,9 @@ mod conditions;
 mod encodings;
 mod entry;
 mod etag;
+#[cfg(test)]
+#[path = "../tests/support/fuse.rs"]
+mod fuse;
 mod listing;
 mod media_type;
 mod multipart;

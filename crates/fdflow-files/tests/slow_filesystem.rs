@@ -7,61 +7,25 @@
     reason = "a test fails by panicking"
 )]
 
+#[path = "support/fuse.rs"]
+mod fuse;
 mod support;
 
 use std::ffi::OsStr;
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
-use std::path::Path;
-use std::sync::{Arc, Condvar, Mutex};
-use std::time::{Duration, UNIX_EPOCH};
+use std::time::Duration;
 
 use fdflow_files::Files;
+use fuse::{Gate, attributes, mount};
 use fuser::{
-    Config, Errno, FileAttr, FileHandle, FileType, Filesystem, Generation, INodeNo, LockOwner,
-    OpenFlags, ReplyAttr, ReplyData, ReplyEntry, Request,
+    Errno, FileAttr, FileHandle, Filesystem, Generation, INodeNo, LockOwner, OpenFlags, ReplyAttr,
+    ReplyData, ReplyEntry, Request,
 };
 use support::{Answer, Site, noise};
 
-/// After this long a test hangs.
-const HANGS: Duration = Duration::from_secs(30);
 /// Of each file the first bytes come at once: its kind is told by them.
 const AT_ONCE: u64 = 64 << 10;
-
-/// What keeps the bytes back.
-#[derive(Clone, Default)]
-struct Gate(Arc<(Mutex<State>, Condvar)>);
-
-#[derive(Default)]
-struct State {
-    open: bool,
-    waiting: usize,
-}
-
-impl Gate {
-    fn open(&self) {
-        let (state, changed) = &*self.0;
-        state.lock().unwrap().open = true;
-        changed.notify_all();
-    }
-
-    fn pass(&self) {
-        let (state, changed) = &*self.0;
-        let mut state = state.lock().unwrap();
-        state.waiting += 1;
-        changed.notify_all();
-        // Whoever should not have waited goes on at last, and its test fails instead of hanging.
-        let _state = changed.wait_timeout_while(state, HANGS, |state| !state.open).unwrap();
-    }
-
-    fn somebody_waits(&self) {
-        let (state, changed) = &*self.0;
-        let state = state.lock().unwrap();
-        let (_state, waited) =
-            changed.wait_timeout_while(state, HANGS, |state| state.waiting == 0).unwrap();
-        assert!(!waited.timed_out(), "the filesystem is not asked");
-    }
-}
 
 /// A folder with `file` in it, of which all bytes are kept back, or those behind the first.
 struct Slow {
@@ -72,24 +36,7 @@ struct Slow {
 
 impl Slow {
     fn attributes(&self, inode: INodeNo) -> FileAttr {
-        let folder = inode == INodeNo::ROOT;
-        FileAttr {
-            ino: inode,
-            size: if folder { 0 } else { self.bytes.len() as u64 },
-            blocks: 1,
-            atime: UNIX_EPOCH,
-            mtime: UNIX_EPOCH,
-            ctime: UNIX_EPOCH,
-            crtime: UNIX_EPOCH,
-            kind: if folder { FileType::Directory } else { FileType::RegularFile },
-            perm: 0o755,
-            nlink: 1,
-            uid: 0,
-            gid: 0,
-            rdev: 0,
-            blksize: 512,
-            flags: 0,
-        }
+        attributes(inode, self.bytes.len() as u64)
     }
 }
 
@@ -140,16 +87,11 @@ fn rest(mut stream: TcpStream) -> Answer {
 
 /// Downloads `bytes` from the slow filesystem, and another file meanwhile from the same thread.
 fn nobody_else_waits(test: &str, bytes: &[u8], at_once: u64, fields: &str, expected: &[u8]) {
-    if !rustix::process::geteuid().is_root() || !Path::new("/dev/fuse").exists() {
-        // Not by a macro, whose output the test harness keeps to itself.
-        let line = format!("SKIPPED: {test}: not root, or no /dev/fuse\n");
-        return std::io::stderr().write_all(line.as_bytes()).unwrap();
-    }
     let folder = tempfile::tempdir().unwrap();
     let (slow, gate) = (folder.path().join("slow"), Gate::default());
     std::fs::create_dir(&slow).unwrap();
     let filesystem = Slow { gate: gate.clone(), bytes: bytes.to_vec(), at_once };
-    let session = fuser::spawn_mount(filesystem, &slow, &Config::default()).unwrap();
+    let Some(session) = mount(test, filesystem, &slow) else { return };
     let files = Files::new(folder.path()).unwrap();
     let site = Site::serving(folder, files);
     let (small, large) = (noise(100), noise(3_000_000));
@@ -165,7 +107,7 @@ fn nobody_else_waits(test: &str, bytes: &[u8], at_once: u64, fields: &str, expec
         assert_eq!(site.get("/small", &[]).body, small);
         assert_eq!(site.get("/large", &[]).body, large);
     }
-    gate.open();
+    gate.set_open(true);
     assert!(rest(waiting).body == expected);
     drop(site);
     session.umount_and_join().unwrap();

@@ -2,97 +2,30 @@
 //! answers nothing about its only file until it is let.
 
 use std::ffi::OsStr;
-use std::path::Path;
-use std::sync::{Arc, Condvar, Mutex};
-use std::time::{Duration, UNIX_EPOCH};
+use std::time::Duration;
 
 use fuser::{
-    BackgroundSession, Config, Errno, FileAttr, FileHandle, FileType, Filesystem, Generation,
-    INodeNo, LockOwner, OpenFlags, ReplyAttr, ReplyData, ReplyDirectory, ReplyEntry, Request,
+    Errno, FileHandle, FileType, Filesystem, Generation, INodeNo, LockOwner, OpenFlags, ReplyAttr,
+    ReplyData, ReplyDirectory, ReplyEntry, Request,
 };
 use tokio::task::LocalSet;
 
 use super::{FileOrFolder, Scene, Symlinks, Way, is_root, name, runtime, said, skipped};
+use crate::fuse::{Gate, attributes, mount};
 use crate::root::Root;
 
-/// After this long a test hangs.
-const HANGS: Duration = Duration::from_secs(60);
-
-/// What keeps the filesystem's answers back.
-#[derive(Clone, Default)]
-struct Gate {
-    state: Arc<(Mutex<State>, Condvar)>,
-}
-
-#[derive(Default)]
-struct State {
-    open: bool,
-    waiting: usize,
-}
-
-impl Gate {
-    fn set_open(&self, open: bool) {
-        let (state, changed) = &*self.state;
-        state.lock().unwrap().open = open;
-        changed.notify_all();
-    }
-
-    fn pass(&self) {
-        let (state, changed) = &*self.state;
-        let mut state = state.lock().unwrap();
-        state.waiting += 1;
-        changed.notify_all();
-        while !state.open {
-            let (still, waited) = changed.wait_timeout(state, HANGS).unwrap();
-            state = still;
-            // Whoever should not have waited goes on, and its test fails instead of hanging.
-            state.open |= waited.timed_out();
-        }
-        state.waiting -= 1;
-    }
-
-    /// Waits until somebody stands before it.
-    fn somebody_waits(&self) {
-        let (state, changed) = &*self.state;
-        let mut state = state.lock().unwrap();
-        while state.waiting == 0 {
-            let (still, waited) = changed.wait_timeout(state, HANGS).unwrap();
-            state = still;
-            assert!(!waited.timed_out(), "the filesystem is not asked");
-        }
-    }
-}
+/// Of its file.
+const LENGTH: u64 = 4;
 
 /// A folder with one file, `file`.
 struct Slow(Gate);
-
-fn attributes(inode: INodeNo) -> FileAttr {
-    let folder = inode == INodeNo::ROOT;
-    FileAttr {
-        ino: inode,
-        size: if folder { 0 } else { 4 },
-        blocks: 1,
-        atime: UNIX_EPOCH,
-        mtime: UNIX_EPOCH,
-        ctime: UNIX_EPOCH,
-        crtime: UNIX_EPOCH,
-        kind: if folder { FileType::Directory } else { FileType::RegularFile },
-        perm: 0o755,
-        nlink: 1,
-        uid: 0,
-        gid: 0,
-        rdev: 0,
-        blksize: 512,
-        flags: 0,
-    }
-}
 
 impl Filesystem for Slow {
     fn lookup(&self, _: &Request, _: INodeNo, name: &OsStr, reply: ReplyEntry) {
         self.0.pass();
         if name == "file" {
             // Valid for an hour: the kernel's caches could answer for it.
-            reply.entry(&Duration::from_secs(3600), &attributes(INodeNo(2)), Generation(0));
+            reply.entry(&Duration::from_secs(3600), &attributes(INodeNo(2), LENGTH), Generation(0));
         } else {
             reply.error(Errno::ENOENT);
         }
@@ -100,7 +33,7 @@ impl Filesystem for Slow {
 
     fn getattr(&self, _: &Request, inode: INodeNo, _: Option<FileHandle>, reply: ReplyAttr) {
         self.0.pass();
-        reply.attr(&Duration::ZERO, &attributes(inode));
+        reply.attr(&Duration::ZERO, &attributes(inode, LENGTH));
     }
 
     fn open(&self, _: &Request, _: INodeNo, _: OpenFlags, reply: fuser::ReplyOpen) {
@@ -139,21 +72,12 @@ impl Filesystem for Slow {
     }
 }
 
-/// Mounts it; `None` where that cannot be.
-fn mounted(test: &str, at: &Path, gate: &Gate) -> Option<BackgroundSession> {
-    if !is_root() || !Path::new("/dev/fuse").exists() {
-        skipped(test, "not root, or no /dev/fuse");
-        return None;
-    }
-    Some(fuser::spawn_mount(Slow(gate.clone()), at, &Config::default()).unwrap())
-}
-
 #[test]
 fn h29_a_slow_folder_never_delays_another_request() {
     let scene = Scene::new();
     let gate = Gate::default();
     let test = "h29_a_slow_folder_never_delays_another_request";
-    let Some(session) = mounted(test, &scene.inside("sub/deep"), &gate) else { return };
+    let Some(session) = mount(test, Slow(gate.clone()), &scene.inside("sub/deep")) else { return };
     let root = Root::new(&scene.inside(""), Symlinks::Inside, false).unwrap();
     assert_eq!(root.shared.way, Way::Kernel { cached: true });
     let (slow, fast) = (name("/sub/deep/file"), name("/sub/file"));
@@ -191,7 +115,7 @@ fn h29_a_slow_folder_that_is_being_listed_delays_nobody() {
     let scene = Scene::new();
     let gate = Gate::default();
     let test = "h29_a_slow_folder_that_is_being_listed_delays_nobody";
-    let Some(session) = mounted(test, &scene.inside("sub/deep"), &gate) else { return };
+    let Some(session) = mount(test, Slow(gate.clone()), &scene.inside("sub/deep")) else { return };
     let root = Root::new(&scene.inside(""), Symlinks::Inside, false).unwrap();
     gate.set_open(true);
     runtime().block_on(LocalSet::new().run_until(async {
@@ -218,7 +142,7 @@ fn h29_a_filesystem_that_answers_nobody_does_not_take_every_thread() {
     let gate = Gate::default();
     gate.set_open(true);
     let test = "h29_a_filesystem_that_answers_nobody_does_not_take_every_thread";
-    let Some(session) = mounted(test, &scene.inside("sub"), &gate) else { return };
+    let Some(session) = mount(test, Slow(gate.clone()), &scene.inside("sub")) else { return };
     let root = Root::new(&scene.inside("sub"), Symlinks::Inside, false).unwrap();
     gate.set_open(false);
     runtime().block_on(async {
@@ -251,7 +175,7 @@ fn h29_a_root_that_is_slow_itself_is_never_asked_at_once() {
     let gate = Gate::default();
     gate.set_open(true);
     let test = "h29_a_root_that_is_slow_itself_is_never_asked_at_once";
-    let Some(session) = mounted(test, &scene.inside("sub"), &gate) else { return };
+    let Some(session) = mount(test, Slow(gate.clone()), &scene.inside("sub")) else { return };
     let root = Root::new(&scene.inside("sub"), Symlinks::Inside, false).unwrap();
     for _ in 0..2 {
         assert!(root.try_open(&name("/file")).is_none());
