@@ -12,6 +12,7 @@ pub(crate) mod gate;
 pub(crate) mod limits;
 pub(crate) mod lines;
 pub(crate) mod listen;
+pub(crate) mod live;
 pub(crate) mod log;
 pub(crate) mod lot;
 pub(crate) mod metrics;

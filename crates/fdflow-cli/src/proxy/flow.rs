@@ -16,6 +16,7 @@ use super::ending::{Ending, Why};
 use super::service::Service;
 use super::upstream::Upstream;
 use crate::daemon::fields::shown;
+use crate::daemon::live::Served;
 
 /// One connection of a client, from its being accepted to its end.
 #[derive(Debug)]
@@ -106,6 +107,29 @@ pub(super) enum Order {
 /// The number of the first reason in an order's number.
 const REASONS: u8 = 4;
 
+impl Served for Flow {
+    type Order = Order;
+
+    fn id(&self) -> u64 {
+        self.id
+    }
+
+    /// Gives an order, unless there is one already; an end goes before a rest.
+    fn command(&self, order: Order) {
+        let number = match order {
+            Order::Rest => 1,
+            Order::Cut => 2,
+            Order::End => 3,
+            Order::Over(why) => {
+                let place = Why::ALL.iter().position(|one| *one == why).unwrap_or_default();
+                u8::try_from(place).unwrap_or_default() + REASONS
+            }
+        };
+        self.order.fetch_max(number, Ordering::AcqRel);
+        self.wake();
+    }
+}
+
 impl Flow {
     pub(super) fn new(id: u64, service: Arc<Service>, peer: Option<SocketAddr>) -> Self {
         Self {
@@ -185,21 +209,6 @@ impl Flow {
         link.map_or(self.began, |link| {
             link.connected.max(link.up.last_activity()).max(link.down.last_activity())
         })
-    }
-
-    /// Gives an order, unless there is one already; an end goes before a rest.
-    pub(super) fn command(&self, order: Order) {
-        let number = match order {
-            Order::Rest => 1,
-            Order::Cut => 2,
-            Order::End => 3,
-            Order::Over(why) => {
-                let place = Why::ALL.iter().position(|one| *one == why).unwrap_or_default();
-                u8::try_from(place).unwrap_or_default() + REASONS
-            }
-        };
-        self.order.fetch_max(number, Ordering::AcqRel);
-        self.wake();
     }
 
     /// Has its task look again.

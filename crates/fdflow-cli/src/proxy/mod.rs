@@ -14,7 +14,6 @@ mod gate;
 mod greeting;
 mod line;
 mod list;
-mod live;
 mod metrics;
 mod pool;
 mod program;

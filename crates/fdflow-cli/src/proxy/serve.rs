@@ -34,7 +34,7 @@ pub(super) async fn run(
     let id = worker.shared.live.id();
     let flow = Arc::new(Flow::new(id, service, peer));
     flow.service.lasting.figures.accepted.fetch_add(1, Relaxed);
-    worker.shared.live.add(&flow);
+    worker.shared.live.add(&flow, || ());
     worker.sweep.add(&flow);
     // In a box, which is gone before bytes are relayed.
     let begun =

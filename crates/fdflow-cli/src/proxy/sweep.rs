@@ -10,6 +10,7 @@ use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use super::flow::{Flow, Order};
+use crate::daemon::live::Served;
 use crate::daemon::reminder::Reminder;
 
 /// A flow in which nothing moved for so long is told to rest.

@@ -15,11 +15,11 @@ use super::ending::Ending;
 use super::flow::Flow;
 use super::gate::Passes;
 use super::line::Line;
-use super::live::Live;
 use super::relay::{self, Resting};
 use super::sweep::Sweep;
 use crate::daemon::gate::{Gate, Pass};
 use crate::daemon::listen::Acceptor;
+use crate::daemon::live::Live;
 use crate::daemon::log::Log;
 use crate::daemon::lot::Lot;
 use crate::daemon::reserve::Reserve;
@@ -33,7 +33,7 @@ pub(super) struct Shared {
     pub(super) max_connections: usize,
     /// For the upstreams of those who are in when there are no more descriptors.
     pub(super) reserve: Reserve,
-    pub(super) live: Live,
+    pub(super) live: Live<Flow>,
     pub(super) total_rate: Option<SharedRate>,
     pub(super) log: Option<Log>,
     /// Its lines say why routes were taken.
@@ -52,7 +52,7 @@ impl Shared {
         if let Some(reports) = reports {
             flow.note(reports);
         }
-        self.live.remove(flow, ending);
+        self.live.remove(flow, || flow.service.lasting.figures.count(flow, ending));
         if let Some(log) = &self.log {
             log.write(&Line::new(flow, ending, self.explain));
         }

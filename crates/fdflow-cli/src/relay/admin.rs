@@ -78,6 +78,7 @@ impl Answers for Admin {
             "/readyz" if is_get => self.ready(),
             "/metrics" if is_get => Answer::metrics(metrics::text(
                 &self.shared.live,
+                &self.shared.figures,
                 self.supplied(),
                 self.recorded.as_deref(),
             )),

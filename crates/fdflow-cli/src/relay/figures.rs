@@ -17,6 +17,11 @@ pub(super) struct Figures {
 }
 
 impl Figures {
+    /// Adds one that has come.
+    pub(super) fn came(&self) {
+        self.accepted.fetch_add(1, Relaxed);
+    }
+
     /// Adds one that has ended.
     pub(super) fn count(&self, reader: &Reader, ending: &Ending) {
         if let Some(place) = Why::ALL.iter().position(|why| *why == ending.why) {

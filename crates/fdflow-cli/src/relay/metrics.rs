@@ -34,20 +34,23 @@ use fdflow::Route;
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::DescriptorEncoder;
 
-use super::live::Live;
+use super::figures::Figures;
+use super::reader::Reader;
 use super::recorded::{Recorded, Seen};
 use super::supply::Supplied;
 use crate::daemon::by_route::{self, ByRoute};
+use crate::daemon::live::Live;
 use crate::daemon::metrics::{self, Labels, Out, Process};
 
 /// The text that Prometheus reads.
 pub(super) fn text(
-    live: &Live,
+    live: &Live<Reader>,
+    figures: &Figures,
     supplied: Supplied,
     recorded: Option<&Recorded>,
 ) -> Result<String, String> {
     metrics::text(Told {
-        readers: Readers::new(live),
+        readers: Readers::new(live, figures),
         supplied,
         recorded: recorded.map(Recorded::look),
         process: Process::now(),
@@ -76,10 +79,9 @@ struct Readers {
 }
 
 impl Readers {
-    fn new(live: &Live) -> Self {
+    fn new(live: &Live<Reader>, figures: &Figures) -> Self {
         // No reader ends meanwhile: it would be counted twice, or not at all.
         live.look(|readers| {
-            let figures = &live.figures;
             let label = |why: &str| vec![("why", why.to_owned())];
             let mut told = Self {
                 accepted: figures.accepted.load(Relaxed),

@@ -10,7 +10,6 @@ mod http;
 mod line;
 mod list;
 mod listeners;
-mod live;
 mod metrics;
 mod origin;
 mod reader;

@@ -11,6 +11,7 @@ use tokio::time::Instant;
 
 use super::ending::Why;
 use crate::daemon::fields::shown;
+use crate::daemon::live::Served;
 
 /// One who reads the stream, from being accepted to the end.
 #[derive(Debug)]
@@ -53,6 +54,20 @@ impl From<Order> for Why {
             Order::Cut => Self::Cut,
             Order::End => Self::Drained,
         }
+    }
+}
+
+impl Served for Reader {
+    type Order = Order;
+
+    fn id(&self) -> u64 {
+        self.id
+    }
+
+    /// Tells it something.
+    fn command(&self, order: Order) {
+        self.order.store(order as u8, Ordering::Release);
+        self.ordered.notify_one();
     }
 }
 
@@ -119,12 +134,6 @@ impl Reader {
             }
             None => 0,
         }
-    }
-
-    /// Tells it something.
-    pub(super) fn command(&self, order: Order) {
-        self.order.store(order as u8, Ordering::Release);
-        self.ordered.notify_one();
     }
 
     /// Waits until it is told something.

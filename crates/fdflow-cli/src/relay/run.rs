@@ -12,10 +12,10 @@ use tokio::time::timeout;
 
 use super::admin::Admin;
 use super::feed::{Feed, Stop};
+use super::figures::Figures;
 use super::flags::Flags;
 use super::http::Site;
 use super::listeners::{Listeners, Speaks};
-use super::live::Live;
 use super::origin::Origin;
 use super::reader::Order;
 use super::recorded::Recorded;
@@ -27,6 +27,7 @@ use crate::daemon::admin;
 use crate::daemon::gate::Gate;
 use crate::daemon::limits;
 use crate::daemon::listen::{self, Acceptor, Listening};
+use crate::daemon::live::Live;
 use crate::daemon::log::Log;
 use crate::daemon::rates::Rates;
 use crate::daemon::reserve::Reserve;
@@ -149,6 +150,7 @@ fn shared(flags: &Flags) -> Result<Shared, String> {
         stream: OnceLock::new(),
         terms,
         live: Live::default(),
+        figures: Figures::default(),
         gate: Arc::new(Gate::default()),
         max_readers: most.unwrap_or(default),
         reserve: Reserve::default(),

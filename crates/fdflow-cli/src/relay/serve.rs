@@ -25,8 +25,7 @@ pub(super) const LAST: Duration = Duration::from_secs(2);
 /// Sends it the stream.
 pub(super) async fn run(conn: Conn, peer: Option<SocketAddr>, pass: Pass, shared: Arc<Shared>) {
     let conn = Arc::new(conn);
-    let reader = Arc::new(Reader::new(shared.live.id(), peer, "stream"));
-    shared.live.add(&reader);
+    let reader = shared.begin(Reader::new(shared.live.id(), peer, "stream"));
     let ending = match shared.stream.get() {
         Some(Stream::Recorded(recording)) => follow(recording, &conn, &reader, &shared).await,
         Some(Stream::Fanned(joiner)) => join(joiner, &conn, &reader, &shared).await,

@@ -10,14 +10,15 @@ use tokio::sync::Notify;
 use super::accept;
 use super::ending::Ending;
 use super::feed::Stop;
+use super::figures::Figures;
 use super::http::Site;
 use super::line::Line;
 use super::listeners::Speaks;
-use super::live::Live;
 use super::reader::Reader;
 use super::stream::{Stream, Terms};
 use crate::daemon::gate::Gate;
 use crate::daemon::listen::Acceptor;
+use crate::daemon::live::Live;
 use crate::daemon::log::Log;
 use crate::daemon::reserve::Reserve;
 
@@ -27,7 +28,8 @@ pub(super) struct Shared {
     /// Once there is one.
     pub(super) stream: OnceLock<Stream>,
     pub(super) terms: Terms,
-    pub(super) live: Live,
+    pub(super) live: Live<Reader>,
+    pub(super) figures: Figures,
     pub(super) gate: Arc<Gate>,
     pub(super) max_readers: usize,
     pub(super) reserve: Reserve,
@@ -38,9 +40,16 @@ pub(super) struct Shared {
 }
 
 impl Shared {
+    /// Somebody has come to read: it is counted.
+    pub(super) fn begin(&self, reader: Reader) -> Arc<Reader> {
+        let reader = Arc::new(reader);
+        self.live.add(&reader, || self.figures.came());
+        reader
+    }
+
     /// The reader is over: it is counted and told of.
     pub(super) fn finish(&self, reader: &Reader, ending: &Ending) {
-        self.live.remove(reader, ending);
+        self.live.remove(reader, || self.figures.count(reader, ending));
         if let Some(log) = &self.log {
             log.write(&Line::new(reader, ending));
         }

@@ -76,9 +76,9 @@ impl Desk {
 
     /// Another reader, whose bytes are counted there.
     pub(super) fn begin(&self, view: View, counters: Counters, until_close: bool) -> Arc<Serving> {
-        let reader = Arc::new(Reader::new(self.shared.live.id(), self.peer, "http"));
+        let reader = Reader::new(self.shared.live.id(), self.peer, "http");
         let _first = reader.view.set(view).is_ok();
-        self.shared.live.add(&reader);
+        let reader = self.shared.begin(reader);
         let serving = Arc::new(Serving { reader, counters, until_close, state: Mutex::default() });
         locked(&self.servings).push_back(Arc::clone(&serving));
         self.changed.notify_one();
