@@ -321,10 +321,13 @@ where
 {
     let collector = Box::new(move || {
         let mut bytes = Vec::new();
-        match reader.read_to_end(&mut bytes) {
-            // The end, where the other side was a terminal.
-            Err(error) if error.raw_os_error() == Some(Errno::IO.raw_os_error()) => {}
-            read => drop(read.unwrap()),
+        // The end, where the other side was a terminal. Its last bytes may come behind it: the kernel
+        // looks for bytes first, and then whether the terminal is closed.
+        for _ in 0..2 {
+            match reader.read_to_end(&mut bytes) {
+                Err(error) if error.raw_os_error() == Some(Errno::IO.raw_os_error()) => {}
+                read => return read.map(|_| bytes).unwrap(),
+            }
         }
         bytes
     });
