@@ -7,6 +7,7 @@ use std::os::fd::OwnedFd;
 use std::path::Path;
 use std::process::Command;
 use std::thread;
+use std::time::Duration;
 
 use rustix::process::Signal;
 use support::ends::{At, Stream};
@@ -241,6 +242,33 @@ fn a_reader_that_takes_nothing_after_the_end_is_let_go() {
         assert_eq!(ended.bytes, 1000 + got.len() as u64);
         same(&got, &stream[1000..1000 + got.len()]);
     });
+}
+
+/// It takes a little all the time, and all of it takes longer than anybody may take nothing.
+#[test]
+fn a_reader_that_is_slow_after_the_end_is_waited_for() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("x");
+    // A socket that does not hold much.
+    let listen = At::Unix(dir.path().join("listen")).to_string();
+    let record = ["--record", text(&path), "--start", "beginning", "--linger", "2s"];
+    let flags = [&record[..], &["--listen", &listen]].concat();
+    let mut relay = Relay::run(relay("tcp-listen://127.0.0.1:0", &flags));
+    let (producer, stream) = (relay.produce(), pattern(MUCH));
+    let reader = relay.read();
+    begin(&producer, std::slice::from_ref(&reader), &stream[..1000]);
+    producer.send(&stream[1000..]);
+    drop(producer);
+    let mut got = Vec::new();
+    for _ in 0..40 {
+        got.extend(reader.receive(200_000));
+        thread::sleep(Duration::from_millis(100));
+    }
+    got.extend(reader.rest());
+    same(&got, &stream[1000..]);
+    drop(reader);
+    assert_eq!(relay.ended().why, "done");
+    relay.is_done();
 }
 
 #[test]
