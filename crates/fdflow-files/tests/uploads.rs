@@ -60,7 +60,7 @@ fn an_upload_in_parts_is_asked_about_and_goes_on_and_nobody_can_read_it_meanwhil
     let options = Options::default().hidden(true).uploads(UploadOptions::new());
     let site = Site::with(options);
     let begun = put(&site, "/a.txt", &["Upload-Complete: ?0"], "begin");
-    let place = begun.header("location").unwrap().to_owned();
+    let place = begun.header("location").unwrap_or_else(|| panic!("{begun:?}")).to_owned();
     assert!(!place.contains('/'), "relative to what was asked for");
     let path = &format!("/{place}");
     let asked = site.ask("HEAD", path, &[]);

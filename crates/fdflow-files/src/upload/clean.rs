@@ -103,3 +103,31 @@ pub(super) fn is_expired(stat: &Stat, expiry: Duration) -> bool {
     let changed = u64::try_from(stat.st_mtime).unwrap_or(0);
     now.saturating_sub(changed) > expiry.as_secs()
 }
+
+#[cfg(test)]
+mod tests {
+    use std::fs::File;
+    use std::sync::atomic::{AtomicBool, Ordering};
+
+    use super::super::store::{Folder, Staged};
+    use super::*;
+
+    #[test]
+    fn a_draft_that_is_being_made_is_never_lost_to_whoever_cleans_up() {
+        let dir = tempfile::tempdir().unwrap();
+        let open = || OwnedFd::from(File::open(dir.path()).unwrap());
+        let (made, cleaned) = (Folder::new(open()).unwrap(), open());
+        let done = AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                while !done.load(Ordering::Relaxed) {
+                    folder(&cleaned, Duration::MAX).unwrap();
+                }
+            });
+            let make = || Staged::new(&made, false)?.replace(&made, OsStr::new("upload"));
+            let all: io::Result<Vec<()>> = (0..3000).map(|_| make()).collect();
+            done.store(true, Ordering::Relaxed);
+            all.unwrap();
+        });
+    }
+}

@@ -145,9 +145,10 @@ impl Staged {
             let name = OsString::from(format!("{DRAFT}{}", unguessable()?));
             let file = folder.create(&name)?;
             let kept = Unlinked { folder: folder.fd.try_clone()?, name };
-            // Whoever cleans up may have come between: then it is theirs, and another is made.
-            // Where nothing can be locked, nobody can clean up either.
-            if lock_for_life(&file) != Err(Errno::WOULDBLOCK) {
+            // Whoever cleans up may have come between: then it is theirs, or gone already, and another
+            // is made. Where nothing can be locked, nobody can clean up either.
+            let is_ours = lock_for_life(&file) != Err(Errno::WOULDBLOCK);
+            if is_ours && folder.look(&kept.name)?.is_some() {
                 return Ok(Self::Named(file, kept));
             }
         }
