@@ -3,7 +3,7 @@
 use std::io::{self, Read, Write};
 use std::net::TcpStream;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::thread::{Scope, ScopedJoinHandle, Thread};
+use std::thread::{Scope, ScopedJoinHandle};
 use std::time::{Duration, Instant};
 
 use super::Setup;
@@ -25,8 +25,6 @@ the broadcast does.\n";
 const MOST_RATIO: f64 = 0.5;
 const PIECE: usize = 64 << 10;
 const BLOCK: usize = 256 << 10;
-/// A client that fails wakes nobody.
-const PATIENCE: Duration = Duration::from_secs(1);
 const ALL: [Contestant; 4] = [
     Contestant::Fdflow,
     Contestant::Broadcast,
@@ -127,7 +125,18 @@ impl Pass {
             threads.push(writer);
             for (client, got) in clients.iter().zip(&got) {
                 let (expected, told) = (compare.then_some(&pattern), told.clone());
-                threads.push(spawn(scope, move || read(client, expected, bytes, got, told))?);
+                threads.push(spawn(scope, move || {
+                    let tell = |bytes| {
+                        got.store(bytes, Ordering::Relaxed);
+                        if let Some(producer) = &told {
+                            producer.unpark();
+                        }
+                    };
+                    let done = read(client, expected, bytes, tell);
+                    // Who has failed holds nobody back.
+                    tell(u64::MAX);
+                    done
+                })?);
             }
             let ended = threads.into_iter().map(|thread| {
                 thread.join().unwrap_or_else(|_| Err(io::Error::other("a far end panicked")))
@@ -158,7 +167,7 @@ fn write(
     let mut done = 0;
     while done < bytes {
         if done >= may() {
-            std::thread::park_timeout(PATIENCE);
+            std::thread::park();
             continue;
         }
         let most = usize::try_from(bytes - done).unwrap_or(PIECE).min(PIECE);
@@ -174,8 +183,7 @@ fn read(
     mut client: &TcpStream,
     pattern: Option<&Pattern>,
     bytes: u64,
-    got: &AtomicU64,
-    told: Option<Thread>,
+    tell: impl Fn(u64),
 ) -> io::Result<()> {
     let mut block = vec![0; BLOCK];
     let mut done = 0;
@@ -193,10 +201,7 @@ fn read(
             at += part.len();
         }
         done += n as u64;
-        got.store(done, Ordering::Relaxed);
-        if let Some(producer) = &told {
-            producer.unpark();
-        }
+        tell(done);
     }
     Ok(())
 }
